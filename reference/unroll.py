@@ -1,0 +1,141 @@
+"""A cell along a sequence, one step at a time: forward, and backpropagation through time.
+
+Letters: T time, B batch, I input size, H hidden size.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import checks
+from .cells import get_cell
+from .functions import zeros_like_type
+
+
+class Forward(NamedTuple):
+    """What `forward` returns.
+
+    y       (T,B,H) the output after each step, zero past a sequence's end
+    states  dict: state name -> (T+1,B,H); slot 0 is the initial state, slot -1 the final one;
+            frozen past a sequence's end
+    tape    for `backward`
+    """
+
+    y: np.ndarray
+    states: dict[str, np.ndarray]
+    tape: "Tape"
+
+
+class Gradients(NamedTuple):
+    """Gradients of a loss.
+
+    params  dict: parameter name -> array of the parameter's shape
+    x       (T,B,I), zero past a sequence's end
+    state   dict: state name -> (B,H), with respect to the initial states
+    """
+
+    params: dict[str, np.ndarray]
+    x: np.ndarray
+    state: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Tape:
+    cell: Any
+    params: dict[str, np.ndarray]
+    x_shape: tuple[int, int, int]
+    hidden_size: int
+    steps: list  # per step: (indices of the sequences still running, the cell's cache for them)
+
+
+def forward(
+    cell: str,
+    params: Mapping[str, np.ndarray],
+    x: np.ndarray,
+    state: Mapping[str, np.ndarray] | None = None,
+    lengths: np.ndarray | None = None,
+) -> Forward:
+    """Run a cell over x (T,B,I).
+
+    state    state name -> (B,H), the initial states; zeros where None or missing
+    lengths  (B,) integers in 0..T; None: all T
+    All arrays share one dtype: float32, float64, complex128, or object (balls); it is kept.
+    Inputs are never written to. Raises ValueError on anything else.
+    """
+    cell = get_cell(cell)
+    x = checks.time_major("x", x, "T, B, I")
+    T, B, _ = x.shape
+    params = {name: p.copy() for name, p in checks.parameters(cell, params, x).items()}
+    H = params["R"].shape[1]
+    lengths = checks.sequence_lengths(lengths, T, B)
+
+    now = checks.states("state", cell, state, (B, H), x)
+    states = {name: zeros_like_type((T + 1, B, H), x) for name in cell.states}
+    y = zeros_like_type((T, B, H), x)
+    steps = []
+    for name in cell.states:
+        states[name][0] = now[name]
+    for t in range(T):
+        # Only the sequences that still run enter the step: padding is not computed and then
+        # masked, it is never looked at, so a NaN there has no way out.
+        rows = np.flatnonzero(t < lengths)
+        cache = None
+        if rows.size:
+            new, cache = cell.step(params, x[t, rows], {k: v[rows] for k, v in now.items()})
+            for name in cell.states:
+                now[name][rows] = new[name]
+            y[t, rows] = new[cell.states[0]]
+        for name in cell.states:
+            states[name][t + 1] = now[name]
+        steps.append((rows, cache))
+    return Forward(y, states, Tape(cell, params, x.shape, H, steps))
+
+
+def backward(
+    tape: Tape,
+    dy: np.ndarray | None = None,
+    dstate: Mapping[str, np.ndarray] | None = None,
+) -> Gradients:
+    """Backpropagate through the whole sequence of a `forward`.
+
+    dy      (T,B,H) gradient of the loss with respect to y; entries past a sequence's end have no
+            effect; None: zeros
+    dstate  state name -> (B,H), with respect to the FINAL states; zeros where None or missing
+    Raises ValueError on wrong names, shapes or dtypes.
+    """
+    if not isinstance(tape, Tape):
+        raise ValueError(f"tape: {type(tape).__name__}, expected the tape of a reference forward")
+    cell, params, like = tape.cell, tape.params, tape.params["R"]
+    T, B, _ = tape.x_shape
+    H = tape.hidden_size
+    if dy is not None:
+        dy = checks.array_like("dy", dy, (T, B, H), like)
+
+    dnow = checks.states("dstate", cell, dstate, (B, H), like)
+    dparams = {name: zeros_like_type(p.shape, like) for name, p in params.items()}
+    dx = zeros_like_type(tape.x_shape, like)
+    for t in reversed(range(T)):
+        rows, cache = tape.steps[t]
+        if not rows.size:
+            continue
+        dnew = {name: d[rows] for name, d in dnow.items()}
+        if dy is not None:
+            dnew[cell.states[0]] = dnew[cell.states[0]] + dy[t, rows]
+        dparams_t, dx[t, rows], dprevious = cell.step_backward(params, cache, dnew)
+        for name in dparams:
+            dparams[name] = dparams[name] + dparams_t[name]
+        for name in cell.states:
+            dnow[name][rows] = dprevious[name]
+    return Gradients(dparams, dx, dnow)
+
+
+def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a (M,K) @ b (K,N) -> (M,N), one dtype. Raises ValueError on anything else."""
+    a, b = checks.number_array("a", a), checks.number_array("b", b)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in a.shape + b.shape:
+        raise ValueError(f"matmul: shapes {a.shape} and {b.shape}, expected (M, K) and (K, N)")
+    if a.dtype != b.dtype:
+        raise ValueError(f"matmul: dtypes {a.dtype} and {b.dtype}, expected one dtype")
+    return a @ b

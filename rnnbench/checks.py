@@ -1,0 +1,178 @@
+"""The edge: everything a user hands in is checked here, once, before any kernel runs.
+
+Inside, code trusts its inputs: C-contiguous arrays of one dtype, lengths as int64, padding
+zeroed (so that a NaN in padding can't leak through a product with zero).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnbench.cells import get_cell
+from rnnbench.errors import InputError, unknown
+from rnnbench.spec import BIAS, MATRIX, SCALAR, UNIT, Cell, CellSpec
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A checked call of ``forward``: what a target needs to run it."""
+
+    cell: Cell
+    sizes: dict[str, int]  # I, H and any further width
+    T: int
+    B: int
+    dtype: np.dtype
+    params: dict[str, np.ndarray]
+    x: np.ndarray  # (T, B, I), zero in padding
+    state: dict[str, np.ndarray]  # (B, width), all states
+    lengths: np.ndarray  # (B,) int64
+    valid: np.ndarray | None  # (T, B) bool, None where every step is valid
+
+    @property
+    def spec(self) -> CellSpec:
+        return self.cell.spec
+
+    @property
+    def output_size(self) -> int:
+        return self.sizes[self.spec.state(self.spec.output).width]
+
+
+def check_dtype(dtype, allowed=DTYPES) -> np.dtype:
+    """The dtype by name or object. InputError unless it is one of ``allowed``."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in allowed:
+        raise unknown("dtype", name, allowed)
+    return np.dtype(name)
+
+
+def check_array(name: str, value, ndim: int | None = None, dtype=None) -> np.ndarray:
+    """A C-contiguous float array, or an InputError that names it. Never copies needlessly."""
+    array = np.asarray(value)
+    if array.dtype.name not in DTYPES or not array.dtype.isnative:
+        raise InputError(f"{name} has dtype {array.dtype}; allowed: {', '.join(DTYPES)}")
+    if dtype is not None and array.dtype != dtype:
+        raise InputError(f"{name} has dtype {array.dtype}, the parameters have {dtype}; give one")
+    if ndim is not None and array.ndim != ndim:
+        raise InputError(f"{name} has {array.ndim} dimensions {array.shape}; needs {ndim}")
+    # ascontiguousarray would turn a 0-d scalar into a vector
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
+def check_count(name: str, value, least: int = 1) -> int:
+    """A whole number ≥ least."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{name} is {value!r}; needs a whole number of at least {least}")
+    return int(value)
+
+
+def check_lengths(lengths, T: int, B: int) -> np.ndarray:
+    """(B,) int64 with 0 ≤ length ≤ T; None means all T."""
+    if lengths is None:
+        return np.full(B, T, np.int64)
+    array = np.asarray(lengths)
+    if array.dtype.kind not in "iu":
+        raise InputError(f"lengths have dtype {array.dtype}; need integers")
+    if array.shape != (B,):
+        raise InputError(f"lengths have shape {array.shape}; need one a sequence, ({B},)")
+    if array.min() < 0 or array.max() > T:
+        bad = array[(array < 0) | (array > T)][0]
+        raise InputError(f"a length is {bad}; allowed: 0 to T={T}")
+    return np.ascontiguousarray(array, np.int64)
+
+
+def infer_sizes(spec: CellSpec, params: Mapping, input_size: int) -> dict[str, int]:
+    """Widths from the parameters' shapes; InputError where names or shapes disagree."""
+    if not isinstance(params, Mapping):
+        raise InputError(f"params is a {type(params).__name__}; needs a mapping name -> array")
+    names = [p.name for p in spec.parameters]
+    for name in params:
+        if name not in names:
+            raise unknown(f"parameter of {spec.name}", name, names)
+    sizes = {"I": input_size}
+    for p in spec.parameters:
+        if p.name not in params:
+            raise InputError(f"parameter {p.name!r} of {spec.name} is missing; needs {names}")
+        shape = np.shape(params[p.name])
+        if len(shape) != {MATRIX: 2, BIAS: 1, UNIT: 2, SCALAR: 0}[p.kind]:
+            raise InputError(f"parameter {p.name} has shape {shape}; a {p.kind} is expected")
+        if p.kind != SCALAR:
+            units = shape[1] if p.kind == UNIT else shape[0] // len(p.gates)
+            if units < 1:
+                raise InputError(f"parameter {p.name} has shape {shape}; H must be at least 1")
+            sizes.setdefault(p.width, units)
+        if p.kind == MATRIX:
+            sizes.setdefault(p.columns, shape[1])
+    for p in spec.parameters:
+        expected = p.shape(sizes)
+        if np.shape(params[p.name]) != expected:
+            raise InputError(
+                f"parameter {p.name} has shape {np.shape(params[p.name])}; needs {expected} "
+                f"for {', '.join(f'{k}={v}' for k, v in sizes.items())}"
+            )
+    return sizes
+
+
+def check_states(kind: str, spec, given, batch: int, sizes, dtype) -> dict[str, np.ndarray]:
+    """Every state's (B, width) array; missing ones are zeros."""
+    given = {} if given is None else given
+    if not isinstance(given, Mapping):
+        raise InputError(f"{kind} is a {type(given).__name__}; needs a mapping state name -> array")
+    for name in given:
+        if name not in spec.state_names:
+            raise unknown(f"{kind} of {spec.name}", name, spec.state_names)
+    result = {}
+    for state in spec.states:
+        shape = (batch, sizes[state.width])
+        if given.get(state.name) is None:
+            result[state.name] = np.zeros(shape, dtype)
+            continue
+        array = check_array(f"{kind} {state.name}", given[state.name], 2, dtype)
+        if array.shape != shape:
+            raise InputError(f"{kind} {state.name} has shape {array.shape}; needs {shape}")
+        result[state.name] = array
+    return result
+
+
+def check_problem(cell, params, x, state=None, lengths=None) -> Problem:
+    """Check a call of ``forward``; InputError with one line for anything wrong."""
+    cell = get_cell(cell)
+    x = check_array("x", x, 3)
+    T, B, input_size = x.shape
+    for letter, n in zip("TBI", x.shape, strict=True):
+        if n < 1:
+            raise InputError(f"x has shape {x.shape}; {letter} must be at least 1")
+    sizes = infer_sizes(cell.spec, params, input_size)
+    params = {
+        p.name: check_array(f"parameter {p.name}", params[p.name]) for p in cell.spec.parameters
+    }
+    for name, array in params.items():
+        if array.dtype != x.dtype:
+            raise InputError(f"parameter {name} is {array.dtype}, x is {x.dtype}; give one dtype")
+    state = check_states("state", cell.spec, state, B, sizes, x.dtype)
+    lengths = check_lengths(lengths, T, B)
+    valid = None
+    if lengths.min() < T:
+        valid = np.arange(T)[:, None] < lengths
+        x = np.where(valid[:, :, None], x, x.dtype.type(0))
+    return Problem(cell, sizes, T, B, x.dtype, params, x, state, lengths, valid)
+
+
+def check_upstream(problem: Problem, dy, dstate) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Check a call of ``backward``: dy (T,B,H), zero in padding, and the final states' gradients."""
+    shape = (problem.T, problem.B, problem.output_size)
+    if dy is None:
+        dy = np.zeros(shape, problem.dtype)
+    dy = check_array("dy", dy, 3, problem.dtype)
+    if dy.shape != shape:
+        raise InputError(f"dy has shape {dy.shape}; needs {shape}")
+    if problem.valid is not None:
+        dy = np.where(problem.valid[:, :, None], dy, problem.dtype.type(0))
+    return dy, check_states(
+        "dstate", problem.spec, dstate, problem.B, problem.sizes, problem.dtype
+    )

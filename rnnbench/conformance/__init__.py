@@ -1,0 +1,1 @@
+"""Golden cases, tolerances, adapters for other frameworks."""

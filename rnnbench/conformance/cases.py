@@ -1,0 +1,106 @@
+"""The golden cases: for each cell the same few problems, inputs and correctly rounded results.
+
+Sizes follow one rule: T ≥ 4, B ≥ 3, I ≠ H, I and H odd; weights distinct for each gate, none
+zero, small enough that no gate saturates; initial states and upstream gradients not zero. The
+18 recurrent node tests of the ONNX standard use constant weights and catch no wrong gate order.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnbench.cells import get_cell
+from rnnbench.conformance.balls import prove, to_balls
+from rnnbench.conformance.golden import Golden
+from rnnbench.conformance.protocol import run_reference
+from rnnbench.params import Case
+from rnnbench.spec import BIAS, MATRIX, UNIT
+
+FRACTION_BITS = 12
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Sizes and lengths of a case. Letters as everywhere."""
+
+    name: str
+    T: int
+    B: int
+    I: int  # noqa: E741 - the field's letter
+    H: int
+    lengths: tuple[int, ...]
+
+
+PROBLEMS = (
+    Problem("full", T=5, B=3, I=7, H=9, lengths=(5, 5, 5)),
+    # neither sorted nor first the longest; 1 and T among them
+    Problem("ragged", T=6, B=4, I=3, H=5, lengths=(3, 6, 1, 5)),
+    Problem("empty_row", T=4, B=3, I=5, H=3, lengths=(2, 0, 4)),
+)
+
+
+def draw(label: str, shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
+    """Uniform in ± scale, multiples of 2^-12 (exact in float32 too), never 0; float64.
+
+    The same on every machine and NumPy version: of NumPy's generators only the raw stream and
+    the seeding are promised to stay. Seeded by the label alone, so that a new cell or array
+    leaves the others as they are.
+    """
+    seed = int.from_bytes(hashlib.sha256(label.encode()).digest()[:16], "big")
+    raw = np.random.PCG64(np.random.SeedSequence(seed)).random_raw(int(np.prod(shape)))
+    unit = 2.0**FRACTION_BITS
+    odd = 2 * (raw >> np.uint64(64 - FRACTION_BITS)).astype(np.float64) + 1 - unit
+    steps = np.rint(odd * scale)
+    return (np.where(steps == 0, 1.0, steps) / unit).reshape(shape)
+
+
+def golden_inputs(cell: str, problem: Problem) -> Case:
+    """The inputs of one case: parameters, x, initial states, lengths, upstream gradients."""
+    spec = get_cell(cell).spec
+    T, B, I, H = problem.T, problem.B, problem.I, problem.H  # noqa: E741
+    states = spec.state_shapes(B, H, I)
+
+    def array(name, shape, scale=1.0):
+        return draw(f"{cell}/{problem.name}/{name}", shape, scale)
+
+    params = {}
+    for p in spec.parameters:
+        shape = p.shape(spec.sizes(I, H))
+        # matrices of variance ≈ 1/columns keep pre-activations, and gradients, of order one
+        scale = {MATRIX: 1.3 / np.sqrt(shape[-1]) if shape else 1.0, BIAS: 0.65, UNIT: 0.65}
+        params[p.name] = array(p.name, shape, scale.get(p.kind, 0.65))
+    return Case(
+        cell,
+        params,
+        array("x", (T, B, I)),
+        {name: array(f"state {name}", shape) for name, shape in states.items()},
+        np.array(problem.lengths, np.int64),
+        array("dy", (T, *states[spec.output])),
+        {name: array(f"dstate {name}", shape) for name, shape in states.items()},
+    )
+
+
+def balls_of(case: Case) -> Case:
+    """The same case with every float array as exact balls."""
+    return Case(
+        case.cell,
+        {name: to_balls(a) for name, a in case.params.items()},
+        to_balls(case.x),
+        {name: to_balls(a) for name, a in case.state.items()},
+        case.lengths,
+        to_balls(case.dy),
+        {name: to_balls(a) for name, a in case.dstate.items()},
+    )
+
+
+def solve(name: str, inputs: Case) -> Golden:
+    """The golden case of some inputs: its results by the reference in balls, correctly rounded."""
+    balls = balls_of(inputs)
+    expected, bits = prove(lambda: run_reference(balls))
+    return Golden(name, inputs, expected, bits)
+
+
+def golden_case(cell: str, problem: Problem) -> Golden:
+    """One golden case; the same bytes on every machine."""
+    return solve(problem.name, golden_inputs(cell, problem))

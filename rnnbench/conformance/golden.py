@@ -1,0 +1,248 @@
+"""The format of golden cases: one safetensors file a case, and a JSON index with SHA-256 sums.
+
+Tensors: ``param.W``, ``x``, ``state.h``, ``lengths``, ``dy``, ``dstate.h`` are the inputs;
+``expected.y``, ``expected.states.h``, ``expected.dW``, ``expected.dx``, ``expected.dh0`` the
+results (names and shapes: ``protocol.py``). All float64, but lengths int64. The metadata key
+``rnnbench`` holds the conventions as JSON: one key and sorted JSON, since safetensors writes
+several keys in no fixed order, and the same case must give the same bytes.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from rnnbench.cells import get_cell
+from rnnbench.conformance.protocol import stored_shapes
+from rnnbench.errors import InputError
+from rnnbench.params import Case
+from rnnbench.report import make_directory, write_bytes, write_json
+
+FORMAT, VERSION = "rnnbench-golden", 1
+INDEX, KEY = "index.json", "rnnbench"
+LAYOUT = (
+    "time-major: x (T,B,I), y (T,B,H), states (T+1,B,H), slot 0 the initial state; gate k of a "
+    "parameter owns its k-th row block; loss = sum(y*dy) + sum(final state*dstate)"
+)
+PADDING = (
+    "past a sequence's end y is 0, its states are frozen, its dy has no effect, its dx is 0; "
+    "x and dy hold ordinary numbers there"
+)
+ROUNDING = "inputs are multiples of 2^-12; results are the float64 nearest to the exact value"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """inputs, and name -> float64 array of the results; bits: the precision that proved them."""
+
+    problem: str
+    inputs: Case
+    expected: dict[str, np.ndarray]
+    bits: int
+
+    @property
+    def cell(self) -> str:
+        return self.inputs.cell
+
+    @property
+    def name(self) -> str:
+        return f"{self.cell}-{self.problem}"
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """T, B, I, H."""
+        return dict(zip("TBI", self.inputs.x.shape, strict=True)) | {"H": self.inputs.dy.shape[2]}
+
+
+def conventions(cell: str, sizes: dict[str, int]) -> dict:
+    """What a reader in another framework has to know, as JSON values."""
+    spec = get_cell(cell).spec
+    shapes = spec.parameter_shapes(sizes["I"], sizes["H"])
+    return {
+        "cell": cell,
+        "source": spec.source,
+        "gates": list(spec.gates),
+        "states": list(spec.state_names),
+        "output": spec.output,
+        "parameters": {
+            p.name: {"kind": p.kind, "gates": list(p.gates), "shape": list(shapes[p.name])}
+            for p in spec.parameters
+        },
+        "options": {p.name: p.transform for p in spec.parameters if p.transform},
+        "sizes": sizes,
+        "layout": LAYOUT,
+        "padding": PADDING,
+        "rounding": ROUNDING,
+    }
+
+
+def tensors_of(golden: Golden) -> dict[str, np.ndarray]:
+    case = golden.inputs
+    return (
+        {f"param.{name}": a for name, a in case.params.items()}
+        | {"x": case.x, "lengths": case.lengths, "dy": case.dy}
+        | {f"state.{name}": a for name, a in case.state.items()}
+        | {f"dstate.{name}": a for name, a in case.dstate.items()}
+        | {f"expected.{name}": a for name, a in golden.expected.items()}
+    )
+
+
+def encode(golden: Golden) -> bytes:
+    """The bytes of a case's file."""
+    text = {"format": FORMAT, "format_version": VERSION, "case": golden.problem}
+    text |= {"bits": golden.bits} | conventions(golden.cell, golden.sizes)
+    return save(tensors_of(golden), {KEY: json.dumps(text, sort_keys=True)})
+
+
+def check_version(where, value) -> None:
+    """InputError unless ``value`` is a dict that says it is of this format and version."""
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise InputError(f"{where} holds no golden case of rnnbench")
+    if value.get("format_version") != VERSION:
+        raise InputError(
+            f"{where} has format version {value.get('format_version')!r}; this rnnbench reads "
+            f"version {VERSION}"
+        )
+
+
+def decode(data: bytes, where: str) -> Golden:
+    """The case in a file's bytes. InputError for anything but a whole, consistent golden case."""
+    try:
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        text = json.loads(header["__metadata__"][KEY])
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{where} holds no golden case of rnnbench, or only a part") from error
+    check_version(where, text)
+    try:
+        sizes = text["sizes"]
+        wrong = [k for k, v in conventions(text["cell"], sizes).items() if text.get(k) != v]
+        shapes = tensor_shapes(text["cell"], sizes)
+        problem, bits = text["case"], text["bits"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{where} has incomplete metadata") from error
+    if wrong:
+        raise InputError(f"{where} follows other conventions: {', '.join(wrong)}")
+    found = {name: (str(a.dtype), a.shape) for name, a in tensors.items()}
+    if found != shapes:
+        names = sorted(n for n in found | shapes if found.get(n) != shapes.get(n))
+        raise InputError(f"{where} has tensors missing, unknown or misshapen: {', '.join(names)}")
+
+    def group(prefix):
+        return {n.removeprefix(prefix): tensors[n] for n in shapes if n.startswith(prefix)}
+
+    inputs = Case(
+        text["cell"],
+        group("param."),
+        tensors["x"],
+        group("state."),
+        tensors["lengths"],
+        tensors["dy"],
+        group("dstate."),
+    )
+    return Golden(problem, inputs, group("expected."), bits)
+
+
+def tensor_shapes(cell: str, sizes: dict[str, int]) -> dict[str, tuple[str, tuple]]:
+    """Tensor name -> (dtype, shape), of every tensor a case's file holds."""
+    spec = get_cell(cell).spec
+    T, B, I, H = (sizes[letter] for letter in "TBIH")  # noqa: E741
+    states = spec.state_shapes(B, H, I)
+    floats = (
+        {f"param.{name}": shape for name, shape in spec.parameter_shapes(I, H).items()}
+        | {"x": (T, B, I), "dy": (T, *states[spec.output])}
+        | {f"state.{name}": shape for name, shape in states.items()}
+        | {f"dstate.{name}": shape for name, shape in states.items()}
+        | {f"expected.{n}": shape for n, shape in stored_shapes(spec, T, B, I, H).items()}
+    )
+    return {name: ("float64", shape) for name, shape in floats.items()} | {
+        "lengths": ("int64", (B,))
+    }
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the index."""
+
+    file: str
+    cell: str
+    case: str
+    bytes: int
+    sha256: str
+
+
+def write_set(directory, goldens) -> list[Entry]:
+    """Write the cases' files, then the index that lists them. InputError where that can't be."""
+    directory, entries = make_directory(directory), []
+    for golden in goldens:
+        data, name = encode(golden), f"{golden.name}.safetensors"
+        write_bytes(directory / name, data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        entries.append(Entry(name, golden.cell, golden.problem, len(data), sha256))
+    index = {"format": FORMAT, "format_version": VERSION, "cases": [asdict(e) for e in entries]}
+    write_json(directory / INDEX, index)
+    return entries
+
+
+def read_index(directory) -> list[Entry]:
+    """The index of a directory that ``write_set`` wrote; InputError for anything else."""
+    path = Path(directory) / INDEX
+    try:
+        index = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"no golden cases in {directory} ({error.strerror}: {INDEX}); needs a directory that "
+            "`rnnbench export` wrote"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path} is no index of golden cases, or only a part of one") from error
+    check_version(path, index)
+    try:
+        return [Entry(**entry) for entry in index["cases"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} has an incomplete list of cases") from error
+
+
+def read_case(directory, entry: Entry) -> Golden:
+    """One case, checked against its line of the index."""
+    path = Path(directory) / str(entry.file)
+    if path.name != entry.file:
+        raise InputError(f"{INDEX} lists {entry.file!r}; allowed: a file beside it")
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(f"can't read {path}: {error}") from error
+    if len(data) != entry.bytes:
+        short = isinstance(entry.bytes, int) and len(data) < entry.bytes
+        raise InputError(
+            f"{path} is {'truncated' if short else 'altered'}: {len(data)} bytes, the index lists "
+            f"{entry.bytes}"
+        )
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise InputError(f"{path} is altered: its SHA-256 sum differs from the index")
+    golden = decode(data, str(path))
+    if (golden.cell, golden.problem) != (entry.cell, entry.case):
+        raise InputError(f"{path} holds {golden.name}, the index lists {entry.cell}-{entry.case}")
+    return golden
+
+
+def read_set(directory, cells=()) -> list[Golden]:
+    """All cases of a directory, or those of some cells; InputError where there is none."""
+    entries = [e for e in read_index(directory) if not cells or e.cell in cells]
+    missing = [get_cell(c).name for c in cells if c not in {e.cell for e in entries}]
+    if missing or not entries:
+        raise InputError(f"{directory} has no golden case of {', '.join(missing) or 'any cell'}")
+    return [read_case(directory, entry) for entry in entries]
+
+
+def packaged() -> Path:
+    """The directory of the golden cases that come with rnnbench."""
+    try:
+        import rnnbench_golden
+    except ImportError as error:
+        raise InputError("the packaged golden cases are missing; give --golden DIR") from error
+    return Path(rnnbench_golden.__file__).parent

@@ -1,0 +1,110 @@
+"""The arrays of a result: their names, their shapes, and the order in which they are compared.
+
+This is the whole contract between a golden case and an implementation. An implementation is one
+function of NumPy arrays::
+
+    function(cell, params, x, state, lengths, dy, dstate) -> {"y": array, ...}
+
+cell     name, e.g. of ``rnnbench.cell_names()``
+params   dict name -> array; gates stacked along the rows in the cell's canonical order
+x        (T,B,I); padding holds ordinary numbers that must not matter
+state    dict state name -> (B,H), the initial states, not zero
+lengths  (B,) int64, 0 to T
+dy       (T,B,H) gradient of the loss at y; it must not matter past a sequence's end
+dstate   dict state name -> (B,H), gradient of the loss at the final states
+
+The loss is sum(y * dy) + sum(final state * dstate), y being zero past a sequence's end. The
+result is a dict with ``y`` and as many of these as there are (h stands for each state, W for each
+parameter)::
+
+    y         (T,B,H)    output after each step, zero past a sequence's end
+    states.h  (T+1,B,H)  every state; slot 0 the initial one; frozen past the end
+    final.h   (B,H)      the last valid state
+    dW        like W     gradient of each parameter
+    dx        (T,B,I)    zero past the end
+    dh0       (B,H)      gradient of each initial state
+
+All float32 or float64. Raise NotImplementedError(reason) for a cell or a case that is not offered.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from rnnbench.checks import DTYPES
+from rnnbench.errors import InputError, unknown
+from rnnbench.params import Case
+from rnnbench.spec import CellSpec
+
+
+def stored_shapes(spec: CellSpec, T: int, B: int, I: int, H: int) -> dict[str, tuple]:  # noqa: E741
+    """Name -> shape of the arrays a golden case stores, in the order of comparison."""
+    states = spec.state_shapes(B, H, I)
+    params = spec.parameter_shapes(I, H)
+    return (
+        {"y": (T, *states[spec.output])}
+        | {f"states.{name}": (T + 1, *shape) for name, shape in states.items()}
+        | {f"d{name}": shape for name, shape in params.items()}
+        | {"dx": (T, B, I)}
+        | {f"d{name}0": shape for name, shape in states.items()}
+    )
+
+
+def is_forward(name: str) -> bool:
+    return name == "y" or name.startswith(("states.", "final."))
+
+
+def flatten(forward, gradients) -> dict[str, np.ndarray]:
+    """The named arrays of a target's ``Forward`` and ``Gradients``."""
+    return (
+        {"y": forward.y}
+        | {f"states.{name}": a for name, a in forward.states.items()}
+        | {f"d{name}": a for name, a in gradients.params.items()}
+        | {"dx": gradients.x}
+        | {f"d{name}0": a for name, a in gradients.state.items()}
+    )
+
+
+def with_finals(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The stored arrays plus ``final.*``, which are the last slots of ``states.*``."""
+    finals = {f"final.{n[7:]}": a[-1] for n, a in arrays.items() if n.startswith("states.")}
+    forward = {n: a for n, a in arrays.items() if is_forward(n)}
+    return forward | finals | {n: a for n, a in arrays.items() if not is_forward(n)}
+
+
+def run_reference(case: Case) -> dict[str, np.ndarray]:
+    """All arrays of a case by the reference, in the case's own number type."""
+    import rnnbench_reference as reference
+
+    run = reference.forward(*case.forward_arguments())
+    return flatten(run, reference.backward(run.tape, case.dy, case.dstate))
+
+
+def check_result(who: str, result, shapes: Mapping[str, tuple]) -> dict[str, np.ndarray]:
+    """An implementation's result as arrays; InputError that says what is not as the protocol asks.
+
+    shapes: name -> shape of every array that may be there.
+    """
+    if not isinstance(result, Mapping):
+        raise InputError(f"{who} returned a {type(result).__name__}; needs a dict name -> array")
+    for name in result:
+        if name not in shapes:
+            raise unknown(f"array from {who}:", name, shapes)
+    if "y" not in result:
+        raise InputError(f"{who} returned no 'y', only {', '.join(result) or 'an empty dict'}")
+    arrays = {}
+    for name, shape in shapes.items():
+        if name not in result:
+            continue
+        try:
+            array = np.asarray(result[name])
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{who} returned a {name} that is no array") from error
+        if array.dtype.name not in DTYPES:
+            raise InputError(
+                f"{who} returned {name} of dtype {array.dtype}; allowed: {', '.join(DTYPES)}"
+            )
+        if array.shape != shape:
+            raise InputError(f"{who} returned {name} of shape {array.shape}; needs {shape}")
+        arrays[name] = array
+    return arrays

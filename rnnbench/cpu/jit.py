@@ -1,0 +1,90 @@
+"""All Numba options of the CPU target, the host's vector width, and the disk cache.
+
+Numba's own cache index is not safe across processes: two that compile at once lose entries and
+can even load another cell's machine code. So each compiled kernel gets a file of its own, named
+by a hash of everything it depends on: signature, processor, and every source file of the
+equations and of this folder (an edit in an imported file would else go unnoticed). There is no
+index to lose, and a file appears by a rename, whole.
+"""
+
+import functools
+import hashlib
+import pickle
+from pathlib import Path
+
+import numba
+from numba.core.registry import cpu_target
+
+# NaN and inf keep flowing: no nnan, no ninf. No reassoc: sums keep their order, so that bits do
+# not depend on how rows are split over threads.
+OPTIONS = {"fastmath": {"contract", "nsz"}, "error_model": "numpy", "nogil": True}
+
+
+@functools.cache
+def host() -> tuple[str, str, str]:
+    """Triple, processor and features that Numba compiles for (NUMBA_CPU_NAME/_FEATURES too)."""
+    return tuple(map(str, cpu_target.target_context.codegen().magic_tuple()))
+
+
+@functools.cache
+def vector_bytes() -> int:
+    """Width of the host's vectors. Results are right at any width; this one is fast."""
+    features = host()[2].split(",")
+    if "+avx512f" in features:
+        return 64
+    return 32 if "+avx" in features else 16
+
+
+@functools.cache
+def tile_vectors() -> int:
+    """Vectors side by side in a register tile of 6 rows: 32 registers hold 24 + 4 + 1."""
+    features = host()[2].split(",")
+    return 4 if "+avx512f" in features or host()[0].startswith("aarch64") else 2
+
+
+@functools.cache
+def fingerprint() -> str:
+    """Hash of every source file that kernels are made of."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    package = Path(__file__).parents[1]
+    for folder in ("equations", "cpu"):
+        for path in sorted((package / folder).glob("*.py")):
+            digest.update(path.name.encode() + path.read_bytes())
+    digest.update((package / "spec.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class KernelFiles:
+    """One file a compiled kernel; stands in for numba.core.caching.IndexDataCacheFile."""
+
+    def __init__(self, original):
+        self._files = original  # for its paths and its atomic write
+
+    def _name(self, key) -> str:
+        digest = hashlib.sha256(f"{key!r} {fingerprint()} {host()}".encode()).hexdigest()[:24]
+        return f"{self._files._index_name.removesuffix('.nbi')}.{digest}.nbc"
+
+    def save(self, key, data) -> None:
+        self._files._save_data(self._name(key), data)
+
+    def load(self, key):
+        try:
+            return self._files._load_data(self._name(key))
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return None
+
+    def flush(self) -> None:
+        """Nothing to forget: a stale entry's name is never asked for again."""
+
+
+def device(function):
+    """A function that kernels call; compiled into each of them."""
+    return numba.njit(**OPTIONS)(function)
+
+
+def kernel(function):
+    """A kernel called from Python, cached on disk. Must be a module-level function."""
+    dispatcher = numba.njit(cache=True, **OPTIONS)(function)
+    cache = dispatcher._cache
+    cache._cache_file = KernelFiles(cache._cache_file)
+    return dispatcher

@@ -1,0 +1,1 @@
+"""Numba CUDA target. Importing it needs neither a GPU nor CUDA wheels."""

@@ -1,0 +1,1 @@
+"""Gradient algorithms: schedules, their runner, clipping."""

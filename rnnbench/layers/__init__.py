@@ -1,0 +1,1 @@
+"""Layers around a cell: heads and losses."""

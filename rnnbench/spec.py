@@ -1,0 +1,206 @@
+"""What a cell is made of, as plain data: gates, states, parameters, stages. No arrays, no Numba.
+
+A step of a cell is one or more *stages*. A stage first sums, for each of its slots (the
+pre-activations), the declared terms ``parameter · source``; then its pointwise maths, a few
+lines of scalar code in ``rnnbench/equations``, turns the slots, the previous states and the
+per-unit parameters of one unit into new states, into products that later stages multiply by a
+matrix, and into the values saved for the backward pass.
+
+Letters: T time steps, B batch, I input size, H hidden size. Widths are named by such letters, so
+that a state or a stage may differ from H (a projection, a slow context layer).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+MATRIX, BIAS, UNIT, SCALAR = "matrix", "bias", "unit", "scalar"
+INPUT = "x"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A trained array. ``gates`` name its row blocks, in order.
+
+    matrix: (len(gates)·width, columns) · bias: (len(gates)·width,) · unit: (len(gates), width),
+    one value a unit (peepholes, diagonal recurrences) · scalar: ().
+    ``transform`` names a map applied to a matrix before use (antisymmetric, block mask, …).
+    """
+
+    name: str
+    kind: str
+    gates: tuple[str, ...]
+    columns: str = "H"
+    width: str = "H"
+    transform: str = ""
+
+    def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """Shape for the given widths, e.g. ``{"I": 4, "H": 7}``."""
+        rows = len(self.gates) * sizes[self.width]
+        return {
+            MATRIX: (rows, sizes.get(self.columns, 0)),
+            BIAS: (rows,),
+            UNIT: (len(self.gates), sizes[self.width]),
+            SCALAR: (),
+        }[self.kind]
+
+
+@dataclass(frozen=True)
+class State:
+    """A value carried from step to step, (B, width)."""
+
+    name: str
+    width: str = "H"
+
+
+@dataclass(frozen=True)
+class Term:
+    """``slots[i] += parameter[gates[i]] · source``, for each i.
+
+    source: ``"x"``, a state (its value before the step), a product or a state already written by
+    an earlier stage (``"name'"``, its value after that stage); ``""`` for a bias. An empty
+    parameter adds the source itself (widths must agree).
+    """
+
+    parameter: str
+    source: str
+    gates: tuple[str, ...]
+    slots: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Terms into slots, then pointwise maths.
+
+    slots: pre-activations, in the order the maths receives them. saves: values left on the tape.
+    products: vectors for later stages' terms. states: the states this stage writes.
+    units: unit and scalar parameters its maths receives. inputs: per-step extras ("step",
+    "timestamp").
+    """
+
+    slots: tuple[str, ...]
+    terms: tuple[Term, ...]
+    saves: tuple[str, ...]
+    states: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    width: str = "H"
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """With these parameters zero the cell equals another one (an identity that tests use)."""
+
+    zero: tuple[str, ...]
+    equals: str
+
+
+@dataclass(frozen=True)
+class CellSpec:
+    """The data of a cell. Raises ValueError when it does not hang together."""
+
+    name: str
+    family: str
+    source: str
+    gates: tuple[str, ...]
+    states: tuple[State, ...]
+    parameters: tuple[Parameter, ...]
+    stages: tuple[Stage, ...]
+    output: str = "h"
+    reductions: tuple[Reduction, ...] = ()
+
+    def __post_init__(self):
+        check_spec(self)
+
+    def parameter(self, name: str) -> Parameter:
+        return next(p for p in self.parameters if p.name == name)
+
+    def state(self, name: str) -> State:
+        return next(s for s in self.states if s.name == name)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        return tuple(s.name for s in self.states)
+
+    def sizes(self, input_size: int, hidden_size: int, **widths: int) -> dict[str, int]:
+        return {"I": input_size, "H": hidden_size, **widths}
+
+    def parameter_shapes(self, input_size: int, hidden_size: int, **widths: int) -> dict:
+        """Name -> shape, in canonical order."""
+        sizes = self.sizes(input_size, hidden_size, **widths)
+        return {p.name: p.shape(sizes) for p in self.parameters}
+
+    def parameter_count(self, input_size: int, hidden_size: int, **widths: int) -> int:
+        total = 0
+        for shape in self.parameter_shapes(input_size, hidden_size, **widths).values():
+            count = 1
+            for n in shape:
+                count *= n
+            total += count
+        return total
+
+    def state_shapes(self, batch: int, hidden_size: int, input_size: int = 0, **widths) -> dict:
+        """Name -> (B, width), in canonical order."""
+        sizes = self.sizes(input_size, hidden_size, **widths)
+        return {s.name: (batch, sizes[s.width]) for s in self.states}
+
+
+def check_spec(spec: CellSpec) -> None:
+    """Each name is known, each state written once, each width agrees; else ValueError."""
+
+    def need(condition, message):
+        if not condition:
+            raise ValueError(f"spec of {spec.name}: {message}")
+
+    widths = {INPUT: "I"} | {s.name: s.width for s in spec.states}
+    need(spec.output in spec.state_names, f"output {spec.output!r} is not a state")
+    parameters = {p.name: p for p in spec.parameters}
+    written, used = [], set()
+    for stage in spec.stages:
+        for term in stage.terms:
+            need(len(term.gates) == len(term.slots), f"{term} pairs unequal lists")
+            need(set(term.slots) <= set(stage.slots), f"{term} feeds an unknown slot")
+            need(term.source in widths or not term.source, f"{term} reads an unknown source")
+            if not term.parameter:
+                need(widths[term.source] == stage.width, f"{term} adds another width")
+                continue
+            need(term.parameter in parameters, f"{term} uses an unknown parameter")
+            p = parameters[term.parameter]
+            need(p.kind == (MATRIX if term.source else BIAS), f"{term} uses a {p.kind}")
+            need(set(term.gates) <= set(p.gates), f"{term} names an unknown gate")
+            need(p.width == stage.width, f"{term} has rows of another width")
+            need(not term.source or p.columns == widths[term.source], f"{term}: columns differ")
+            used |= {(p.name, g) for g in term.gates}
+        for name in stage.units:
+            need(name in parameters and parameters[name].kind in (UNIT, SCALAR), f"unit {name}")
+            used |= {(name, g) for g in parameters[name].gates}
+        for name in stage.states:
+            need(name in spec.state_names and spec.state(name).width == stage.width, f"{name}")
+            widths[f"{name}'"] = stage.width
+        widths |= dict.fromkeys(stage.products, stage.width)
+        written += stage.states
+    need(sorted(written) == sorted(spec.state_names), "each state must be written exactly once")
+    unused = {(p.name, g) for p in spec.parameters for g in p.gates} - used
+    need(not unused, f"unused parameter rows {sorted(unused)}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A spec with its scalar maths: one ``forward`` and one ``backward`` function a stage.
+
+    ``forward(a, s, q, p) -> (out, saved)``: slots a, previous states s (of the stage's width, in
+    spec order), q the values saved by earlier stages, p the per-unit parameters; out holds the
+    stage's products, then its new states.
+
+    ``backward(dout, dq, s, q, p) -> (da, ds, dq_earlier, dp)``: dout as out; dq the gradient
+    that later stages sent to this stage's saves; q all saves so far, this stage's last.
+    """
+
+    spec: CellSpec
+    forward: tuple[Callable, ...]
+    backward: tuple[Callable, ...]
+    label: str = field(default="")
+
+    @property
+    def name(self) -> str:
+        return self.label or self.spec.name

@@ -1,0 +1,107 @@
+"""What a target is: the same three calls on the reference, the CPU and the GPU.
+
+``get_target("cpu").forward(cell, params, x, state, lengths)`` and so on. Gradient schedules,
+layers and tasks receive a target and never import one.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnbench.checks import DTYPES, Problem, check_array, check_problem, check_upstream
+from rnnbench.errors import InputError, unknown
+from rnnbench.spec import Cell
+
+TARGETS = ("cpu", "cuda", "reference")
+
+
+class Forward(NamedTuple):
+    """y (T,B,H), zero past a sequence's end; states name -> (T+1,B,width), slot 0 the initial
+    state, frozen past the end; tape, to be handed to ``backward``."""
+
+    y: np.ndarray
+    states: dict[str, np.ndarray]
+    tape: object
+
+
+class Gradients(NamedTuple):
+    """Gradients of every input: params name -> array; x (T,B,I); state name -> (B,width)."""
+
+    params: dict[str, np.ndarray]
+    x: np.ndarray
+    state: dict[str, np.ndarray]
+
+
+class Target:
+    """Checks at the edge, then ``run_forward``/``run_backward``/``run_matmul`` of a subclass."""
+
+    name: str
+    dtypes: tuple[str, ...] = DTYPES
+
+    def forward(
+        self, cell: str | Cell, params: Mapping, x, state: Mapping | None = None, lengths=None
+    ) -> Forward:
+        """Run a cell over a batch of sequences.
+
+        cell: a name of ``cell_names()``; params: name -> array, shapes from the cell's spec;
+        x (T,B,I); state: state name -> (B,H), missing ones are zero; lengths (B,), 0 to T.
+        All arrays float32 or all float64, in any memory layout; none is written to.
+        Raises InputError on anything else.
+        """
+        return self.run_forward(check_problem(cell, params, x, state, lengths))
+
+    def backward(self, tape, dy=None, dstate: Mapping | None = None) -> Gradients:
+        """Full backpropagation through the sequence that left ``tape``.
+
+        dy (T,B,H): gradient at y (no effect past a sequence's end); dstate: state name -> (B,H),
+        gradient at the final states. Missing ones are zero. A tape may be used more than once.
+        """
+        problem = getattr(tape, "problem", None)
+        if not isinstance(problem, Problem):
+            raise InputError(f"tape is a {type(tape).__name__}; needs the tape of a forward call")
+        return self.run_backward(tape, *check_upstream(problem, dy, dstate))
+
+    def matmul(self, a, b) -> np.ndarray:
+        """a (M,K) @ b (K,N), the K order fixed: the same bits for any number of threads."""
+        a, b = check_array("a", a, 2), check_array("b", b, 2)
+        if a.dtype != b.dtype or a.shape[1] != b.shape[0]:
+            raise InputError(f"matmul of {a.dtype}{a.shape} and {b.dtype}{b.shape}")
+        return self.run_matmul(a, b)
+
+
+class ReferenceTarget(Target):
+    """The slow side (``rnnbench_reference``) behind the same checks."""
+
+    name = "reference"
+
+    def forward(self, cell, params, x, state=None, lengths=None):
+        import rnnbench_reference as reference
+
+        p = check_problem(cell, params, x, state, lengths)
+        return Forward(*reference.forward(p.spec.name, p.params, p.x, p.state, p.lengths))
+
+    def backward(self, tape, dy=None, dstate=None):
+        import rnnbench_reference as reference
+
+        return Gradients(*reference.backward(tape, dy, dstate))
+
+    def run_matmul(self, a, b):
+        return a @ b
+
+
+def get_target(name: str, **options) -> Target:
+    """The target of that name. Options: ``threads`` for cpu. InputError for an unknown name,
+    MissingDependency when it can't run here."""
+    if name == "cpu":
+        from rnnbench.cpu.target import CPUTarget as chosen
+    elif name == "cuda":
+        from rnnbench.cuda.target import CUDATarget as chosen
+    elif name == "reference":
+        chosen = ReferenceTarget
+    else:
+        raise unknown("target", name, TARGETS)
+    try:
+        return chosen(**options)
+    except TypeError as error:
+        raise InputError(f"target {name} does not take {', '.join(options)}") from error

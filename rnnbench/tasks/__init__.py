@@ -1,0 +1,1 @@
+"""Worked problems on real data."""

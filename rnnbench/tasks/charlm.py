@@ -1,0 +1,229 @@
+"""Character language model: one recurrent layer of any cell, trained to predict the next one.
+
+    x_t = embedding row of character t, or its one-hot vector      y = cell(x)
+    P(character t+1) = softmax(weight y_t + bias)                  loss = −log P, averaged
+
+The text is cut into parallel streams. A training step is one window of every stream: truncated
+backpropagation whose state is carried, detached, into the next window (Williams & Peng 1990),
+clipping by global norm, Adam at a falling rate. All in float32; products by the target.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnbench.checks import check_count
+from rnnbench.errors import InputError, NonFiniteGradient
+from rnnbench.gradients.clipping import check_threshold, clip_by_global_norm
+from rnnbench.gradients.runner import run
+from rnnbench.gradients.schedule import full
+from rnnbench.layers.embedding import embed, embed_backward, one_hot
+from rnnbench.layers.heads import head_loss
+from rnnbench.params import init_params
+from rnnbench.tasks.optimise import Adam, check_rate, cosine_rate
+from rnnbench.tasks.text import Vocabulary, split, streams
+
+DTYPE = np.float32
+EVALUATION_WINDOW = 500
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training run depends on, besides the text. embedding 0: one-hot input."""
+
+    cell: str = "lstm"
+    hidden: int = 128
+    embedding: int = 64
+    steps: int = 1500
+    batch: int = 32
+    window: int = 64
+    rate: float = 6e-3
+    clip: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("hidden", "steps", "batch", "window"):
+            check_count(name, getattr(self, name))
+        for name in ("embedding", "seed"):
+            check_count(name, getattr(self, name), 0)
+        check_rate("learning rate", self.rate)
+        check_threshold("clip", self.clip)
+
+
+@dataclass(frozen=True)
+class Model:
+    """cell: the recurrent layer's parameters. outer: weight (V,H), bias (V,) of the head, and
+    embedding (V,E) unless the input is one-hot."""
+
+    name: str
+    vocabulary: Vocabulary
+    cell: dict[str, np.ndarray]
+    outer: dict[str, np.ndarray]
+
+    def inputs(self, tokens: np.ndarray) -> np.ndarray:
+        """(T,B) tokens -> (T,B,I)."""
+        if "embedding" in self.outer:
+            return embed(self.outer["embedding"], tokens)
+        return one_hot(tokens, len(self.vocabulary), DTYPE)
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Everything trained, under one name each."""
+        return {f"cell.{name}": p for name, p in self.cell.items()} | self.outer
+
+    def with_parameters(self, params: dict[str, np.ndarray]) -> "Model":
+        cell = {name: params[f"cell.{name}"] for name in self.cell}
+        outer = {name: params[name] for name in self.outer}
+        return Model(self.name, self.vocabulary, cell, outer)
+
+    def parameter_count(self) -> int:
+        return sum(p.size for p in self.parameters().values())
+
+
+class Training(NamedTuple):
+    """The trained model, and the bits per character of each step's window."""
+
+    model: Model
+    bits: list[float]
+
+
+class Evaluation(NamedTuple):
+    """bits per character; characters scored; unknown: how many of them are <UNK>."""
+
+    bits: float
+    characters: int
+    unknown: int
+
+
+def initial_model(settings: Settings, vocabulary: Vocabulary) -> Model:
+    """Untrained: ``init_params`` for the cell, Glorot-uniform head, standard normal embedding."""
+    V, H, E = len(vocabulary), settings.hidden, settings.embedding
+    # init_params seeds its generators with (seed, small place): stay clear of those
+    rng = np.random.default_rng([settings.seed, 1 << 20])
+    limit = math.sqrt(6 / (V + H))
+    outer = {
+        "weight": rng.uniform(-limit, limit, (V, H)).astype(DTYPE),
+        "bias": np.zeros(V, DTYPE),
+    }
+    if E:
+        outer["embedding"] = rng.standard_normal((V, E)).astype(DTYPE)
+    cell = init_params(settings.cell, E or V, H, DTYPE, settings.seed)
+    return Model(settings.cell, vocabulary, cell, outer)
+
+
+def loss_and_gradients(model: Model, target, tokens, following, state):
+    """One window (T,B): mean loss in nats, gradients by parameter name, the final states."""
+    heads = []
+
+    def upstream(t0, t1, y):
+        head = head_loss(
+            "softmax", target, y, model.outer["weight"], model.outer["bias"], following[t0:t1]
+        )
+        heads.append(head)
+        return head.loss, head.dy
+
+    result = run(
+        full(len(tokens)), target, model.name, model.cell, model.inputs(tokens), upstream, state
+    )
+    grads = {f"cell.{name}": g for name, g in result.params.items()}
+    grads |= {"weight": heads[0].dweight, "bias": heads[0].dbias}
+    if "embedding" in model.outer:
+        grads["embedding"] = embed_backward(model.outer["embedding"], tokens, result.x)
+    return float(result.loss), grads, result.final
+
+
+def train(
+    text: str,
+    target,
+    settings: Settings,
+    progress: Callable[[int, float], None] | None = None,
+) -> Training:
+    """Train on ``text`` (the training part alone). progress(step, bits) is called after each.
+
+    Raises InputError for a text too short, NonFiniteGradient where training diverges.
+    """
+    vocabulary = Vocabulary.of(text)
+    inputs, following = streams(vocabulary.encode(text), settings.batch)
+    if len(inputs) < settings.window:
+        raise InputError(
+            f"window is {settings.window}; {settings.batch} streams of this text have "
+            f"{len(inputs)} characters each"
+        )
+    model, optimiser, bits = initial_model(settings, vocabulary), Adam(), []
+    start, state = 0, None
+    for step in range(settings.steps):
+        if start + settings.window > len(inputs):
+            start, state = 0, None  # the streams start again, and so does their memory
+        window = slice(start, start + settings.window)
+        loss, grads, state = loss_and_gradients(
+            model, target, inputs[window], following[window], state
+        )
+        try:
+            clipped, _ = clip_by_global_norm(grads, settings.clip)
+        except NonFiniteGradient as error:
+            raise NonFiniteGradient(
+                f"step {step + 1}: {error}; try a smaller learning rate"
+            ) from error
+        rate = cosine_rate(step, settings.steps, settings.rate)
+        model = model.with_parameters(optimiser.update(model.parameters(), clipped, rate))
+        start += settings.window
+        bits.append(loss / math.log(2))
+        if progress is not None:
+            progress(step + 1, bits[-1])
+    return Training(model, bits)
+
+
+def evaluate(model: Model, target, before: str, text: str) -> Evaluation:
+    """Bits per character of ``text``, read once, from left to right, with the state carried.
+
+    before: what stands before it; its last character (at least one) predicts the first of text.
+    <UNK> counts as the one symbol it is, so a rare character costs its detection, not its name.
+    """
+    if not before or not text:
+        raise InputError("evaluation needs at least one character, and one before it")
+    tokens = model.vocabulary.encode(before[-1] + text)[:, None]
+    total, state = 0.0, None
+    for t0 in range(0, len(text), EVALUATION_WINDOW):
+        t1 = min(t0 + EVALUATION_WINDOW, len(text))
+        forward = target.forward(model.name, model.cell, model.inputs(tokens[t0:t1]), state)
+        state = {name: history[-1] for name, history in forward.states.items()}
+        head = head_loss(
+            "softmax",
+            target,
+            forward.y,
+            model.outer["weight"],
+            model.outer["bias"],
+            tokens[t0 + 1 : t1 + 1],
+            reduction="sum",
+        )
+        total += float(head.loss)
+    unknown = int((tokens[1:] == 0).sum())
+    return Evaluation(total / math.log(2) / len(text), len(text), unknown)
+
+
+def sample(
+    model: Model, target, prompt: str, length: int, temperature: float = 1.0, seed: int = 0
+) -> str:
+    """``length`` characters that continue ``prompt``, drawn from softmax(logits / temperature).
+
+    The prompt (at least one character) is read from a zero state. <UNK> is never drawn: its
+    probability goes to the others. Below 1 the temperature sharpens, above 1 it flattens.
+    """
+    if not prompt:
+        raise InputError("prompt is empty; needs at least one character")
+    check_count("length", length, 0)
+    check_threshold("temperature", temperature)
+    rng = np.random.default_rng(check_count("seed", seed, 0))
+    tokens, state, drawn = model.vocabulary.encode(prompt)[:, None], None, []
+    for _ in range(length):
+        forward = target.forward(model.name, model.cell, model.inputs(tokens), state)
+        state = {name: history[-1] for name, history in forward.states.items()}
+        logits = target.matmul(forward.y[-1], model.outer["weight"].T) + model.outer["bias"]
+        scaled = logits[0, 1:].astype(np.float64) / temperature
+        cumulative = np.cumsum(np.exp(scaled - scaled.max()))
+        token = 1 + int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+        drawn.append(token)
+        tokens = np.array([[token]])
+    return model.vocabulary.decode(drawn)

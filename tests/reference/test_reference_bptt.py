@@ -1,0 +1,128 @@
+"""Chunked backpropagation and gradient clipping of the reference."""
+
+import numpy as np
+import pytest
+
+import rnnbench_reference as ref
+
+
+def both(case, k):
+    args = (case.cell, case.params, case.x, case.dy)
+    rest = (case.state, case.lengths, case.dstate)
+    return ref.chunked(*args, k, *rest), ref.full(*args, *rest)
+
+
+def assert_same(one, other, **tolerance):
+    for got, want in [
+        (one.params, other.params),
+        ({"x": one.x}, {"x": other.x}),
+        (one.state, other.state),
+    ]:
+        for name in want:
+            np.testing.assert_allclose(got[name], want[name], **tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("k", [5, 6, 100])
+@pytest.mark.parametrize("cell", ref.cell_names())
+def test_one_chunk_is_full_bptt(cell, k, random_case):
+    assert_same(*both(random_case(cell, lengths=(3, 1, 5, 0)), k), rtol=0)
+
+
+@pytest.mark.parametrize("cell", ref.cell_names())
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_chunks_cut_the_gradient_at_their_edges(cell, k, random_case):
+    """Against full BPTT of each chunk's own loss, started from the states of an uncut run."""
+    case = random_case(cell, lengths=(5, 5, 5))
+    cut, uncut = both(case, k)
+    run = ref.forward(cell, case.params, case.x, case.state)
+    total = {name: np.zeros_like(p) for name, p in case.params.items()}
+    for start in range(0, 5, k):
+        stop = min(start + k, 5)
+        state = {name: history[start] for name, history in run.states.items()}
+        piece = ref.full(
+            cell,
+            case.params,
+            case.x[start:stop],
+            case.dy[start:stop],
+            state,
+            dstate=case.dstate if stop == 5 else None,
+        )
+        total = {name: total[name] + g for name, g in piece.params.items()}
+        np.testing.assert_allclose(cut.x[start:stop], piece.x, rtol=1e-12, atol=1e-14)
+    for name in total:
+        np.testing.assert_allclose(cut.params[name], total[name], rtol=1e-11, atol=1e-14)
+        assert not np.allclose(cut.params[name], uncut.params[name], rtol=1e-3)
+
+
+def test_a_loss_inside_the_last_chunk_does_not_reach_an_earlier_one(random_case):
+    case = random_case("gru", lengths=(5, 5))
+    case.dy[:4] = 0
+    cut, uncut = both(case, 2)
+    assert not cut.x[:4].any() and not cut.state["h"].any()
+    assert uncut.x[:4].all() and uncut.state["h"].all()
+
+
+def test_ragged_chunks_equal_full_where_no_gradient_crosses_an_edge(random_case):
+    """With R = 0 an Elman step forgets the past, so that cutting changes nothing."""
+    case = random_case("elman_tanh", lengths=(3, 1, 5, 0))
+    case.params["R"][...] = 0
+    case.dstate["h"][:2] = 0  # sequences that end before the last chunk: see chunked's docstring
+    cut, uncut = both(case, 2)
+    uncut.state["h"][3] = 0  # the empty sequence's dstate passes no cut
+    assert_same(cut, uncut, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.0, True, None])
+def test_chunked_refuses_k(k, random_case):
+    with pytest.raises(ValueError, match="k: .*, expected an integer of at least 1"):
+        both(random_case("gru"), k)
+
+
+def test_chunked_refuses_dy_of_another_length(random_case):
+    case = random_case("gru")
+    case.dy = np.concatenate([case.dy, case.dy])
+    with pytest.raises(ValueError, match="dy: 10 steps, expected 5"):
+        both(case, 2)
+
+
+def test_clip_by_global_norm_on_both_sides_of_the_threshold():
+    grads = {"a": np.array([3.0, 0.0]), "b": np.array([[4.0]])}
+    same, norm = ref.clip_by_global_norm(grads, 5.0)
+    assert norm == 5.0
+    for name in grads:
+        np.testing.assert_array_equal(same[name], grads[name])
+        assert same[name] is not grads[name]
+    clipped, norm = ref.clip_by_global_norm(grads, 2.5)
+    assert norm == 5.0
+    np.testing.assert_allclose(clipped["a"], [1.5, 0.0])
+    np.testing.assert_allclose(clipped["b"], [[2.0]])
+    np.testing.assert_array_equal(grads["a"], [3.0, 0.0])
+
+
+def test_clip_by_global_norm_neither_overflows_nor_changes_dtype():
+    grads = {"a": np.full(4, 1e200), "b": np.zeros(2)}
+    clipped, norm = ref.clip_by_global_norm(grads, 1.0)
+    assert norm == pytest.approx(2e200)
+    np.testing.assert_allclose(clipped["a"], 0.5)
+    single, _ = ref.clip_by_global_norm({"a": np.full(4, 3e30, np.float32)}, np.float64(1.0))
+    assert single["a"].dtype == np.float32
+    assert ref.clip_by_global_norm({"a": np.zeros(3)}, 1.0)[1] == 0.0
+
+
+def test_clip_by_value():
+    grads = {"a": np.array([-3.0, -0.5, 0.0, 0.5, 3.0], np.float32)}
+    clipped = ref.clip_by_value(grads, np.float64(1.0))["a"]
+    np.testing.assert_array_equal(clipped, [-1.0, -0.5, 0.0, 0.5, 1.0])
+    assert clipped.dtype == np.float32
+
+
+@pytest.mark.parametrize("clip", [ref.clip_by_global_norm, ref.clip_by_value])
+def test_clipping_refuses(clip):
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="R: NaN or inf in the gradient"):
+            clip({"W": np.ones(2), "R": np.array([1.0, bad])}, 1.0)
+    for limit in (0, -1.0, np.nan):
+        with pytest.raises(ValueError, match="expected a number above 0"):
+            clip({"W": np.ones(2)}, limit)
+    with pytest.raises(ValueError, match="W: dtype int64, allowed: float32, float64"):
+        clip({"W": np.ones(2, int)}, 1.0)
