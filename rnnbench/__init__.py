@@ -1,7 +1,7 @@
 """rnnbench: is a recurrent network right, and how fast is it?
 
 ``get_target("cpu").forward(cell, params, x, state, lengths)`` and ``backward(tape, dy, dstate)``
-run any cell of ``cell_names()``; ``get_target("reference")`` and ``get_target("cuda")`` do the same.
+run any cell of ``cell_names()``; the targets ``"reference"`` and ``"cuda"`` do the same.
 """
 
 from importlib.metadata import PackageNotFoundError, version

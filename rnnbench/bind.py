@@ -10,12 +10,19 @@ def bind(function: Callable, compiled: Callable, known: Mapping[Callable, object
     known: function -> what the target puts in its place (the stubs of
     ``equations/functions.py``). A copy is compiled; the original still runs as Python.
     """
+
+    def replaced(value):
+        if not isinstance(value, types.FunctionType):
+            return value
+        return known[value] if value in known else bind(value, compiled, known)
+
     names = dict(function.__globals__)
     for name in function.__code__.co_names:
-        called = names.get(name)
-        if isinstance(called, types.FunctionType):
-            names[name] = known[called] if called in known else bind(called, compiled, known)
-    copy = types.FunctionType(
-        function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+        if name in names:
+            names[name] = replaced(names[name])
+    closure = tuple(types.CellType(replaced(c.cell_contents)) for c in function.__closure__ or ())
+    return compiled(
+        types.FunctionType(
+            function.__code__, names, function.__name__, function.__defaults__, closure
+        )
     )
-    return compiled(copy)

@@ -164,7 +164,7 @@ def check_problem(cell, params, x, state=None, lengths=None) -> Problem:
 
 
 def check_upstream(problem: Problem, dy, dstate) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Check a call of ``backward``: dy (T,B,H), zero in padding, and the final states' gradients."""
+    """Check a call of ``backward``: dy (T,B,H), zeroed in padding, and every state's gradient."""
     shape = (problem.T, problem.B, problem.output_size)
     if dy is None:
         dy = np.zeros(shape, problem.dtype)
@@ -173,6 +173,4 @@ def check_upstream(problem: Problem, dy, dstate) -> tuple[np.ndarray, dict[str, 
         raise InputError(f"dy has shape {dy.shape}; needs {shape}")
     if problem.valid is not None:
         dy = np.where(problem.valid[:, :, None], dy, problem.dtype.type(0))
-    return dy, check_states(
-        "dstate", problem.spec, dstate, problem.B, problem.sizes, problem.dtype
-    )
+    return dy, check_states("dstate", problem.spec, dstate, problem.B, problem.sizes, problem.dtype)

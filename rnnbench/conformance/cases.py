@@ -36,7 +36,7 @@ PROBLEMS = (
     Problem("full", T=5, B=3, I=7, H=9, lengths=(5, 5, 5)),
     # neither sorted nor first the longest; 1 and T among them
     Problem("ragged", T=6, B=4, I=3, H=5, lengths=(3, 6, 1, 5)),
-    Problem("empty_row", T=4, B=3, I=5, H=3, lengths=(2, 0, 4)),
+    Problem("empty_row", T=4, B=3, I=5, H=7, lengths=(2, 0, 4)),
 )
 
 

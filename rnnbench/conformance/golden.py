@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from rnnbench.cells import get_cell
-from rnnbench.conformance.protocol import stored_shapes
+from rnnbench.conformance.protocol import array_shapes, is_stored
 from rnnbench.errors import InputError
 from rnnbench.params import Case
 from rnnbench.report import make_directory, write_bytes, write_json
@@ -157,7 +157,7 @@ def tensor_shapes(cell: str, sizes: dict[str, int]) -> dict[str, tuple[str, tupl
         | {"x": (T, B, I), "dy": (T, *states[spec.output])}
         | {f"state.{name}": shape for name, shape in states.items()}
         | {f"dstate.{name}": shape for name, shape in states.items()}
-        | {f"expected.{n}": shape for n, shape in stored_shapes(spec, T, B, I, H).items()}
+        | {f"expected.{n}": s for n, s in array_shapes(spec, T, B, I, H).items() if is_stored(n)}
     )
     return {name: ("float64", shape) for name, shape in floats.items()} | {
         "lengths": ("int64", (B,))

@@ -37,13 +37,14 @@ from rnnbench.params import Case
 from rnnbench.spec import CellSpec
 
 
-def stored_shapes(spec: CellSpec, T: int, B: int, I: int, H: int) -> dict[str, tuple]:  # noqa: E741
-    """Name -> shape of the arrays a golden case stores, in the order of comparison."""
+def array_shapes(spec: CellSpec, T: int, B: int, I: int, H: int) -> dict[str, tuple]:  # noqa: E741
+    """Name -> shape of every array a result may hold, in the order of comparison."""
     states = spec.state_shapes(B, H, I)
     params = spec.parameter_shapes(I, H)
     return (
         {"y": (T, *states[spec.output])}
         | {f"states.{name}": (T + 1, *shape) for name, shape in states.items()}
+        | {f"final.{name}": shape for name, shape in states.items()}
         | {f"d{name}": shape for name, shape in params.items()}
         | {"dx": (T, B, I)}
         | {f"d{name}0": shape for name, shape in states.items()}
@@ -52,6 +53,11 @@ def stored_shapes(spec: CellSpec, T: int, B: int, I: int, H: int) -> dict[str, t
 
 def is_forward(name: str) -> bool:
     return name == "y" or name.startswith(("states.", "final."))
+
+
+def is_stored(name: str) -> bool:
+    """The final states are not stored: they are the last slots of the histories."""
+    return not name.startswith("final.")
 
 
 def flatten(forward, gradients) -> dict[str, np.ndarray]:
@@ -66,7 +72,7 @@ def flatten(forward, gradients) -> dict[str, np.ndarray]:
 
 
 def with_finals(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The stored arrays plus ``final.*``, which are the last slots of ``states.*``."""
+    """The stored arrays plus ``final.*``, in the order of comparison."""
     finals = {f"final.{n[7:]}": a[-1] for n, a in arrays.items() if n.startswith("states.")}
     forward = {n: a for n, a in arrays.items() if is_forward(n)}
     return forward | finals | {n: a for n, a in arrays.items() if not is_forward(n)}

@@ -19,3 +19,9 @@ def tolerance(dtype, sizes: dict[str, int], expected: np.ndarray) -> float:
     """Largest allowed absolute error of any element. sizes: T, B, I, H."""
     growth = sizes["T"] * (sizes["I"] + sizes["H"] + sizes["B"])
     return growth * float(np.finfo(dtype).eps) * max(1.0, float(np.abs(expected).max()))
+
+
+def departs(got: np.ndarray, expected: np.ndarray, dtype, sizes: dict[str, int]) -> np.ndarray:
+    """Where got is beyond the tolerance: bool, of the arrays' shape. NaN departs."""
+    error = np.abs(np.asarray(got, np.float64) - expected)
+    return ~(error <= tolerance(dtype, sizes, expected))

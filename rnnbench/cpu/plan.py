@@ -71,7 +71,9 @@ def stage_outputs(spec: CellSpec, k: int) -> tuple[list[int], list[int]]:
 
 def adjacent(term, slots: tuple[str, ...], gates: tuple[str, ...]):
     """Split a term into (first slot, gate indices) with adjacent slots."""
-    pairs = sorted((slots.index(s), gates.index(g)) for s, g in zip(term.slots, term.gates))
+    pairs = sorted(
+        (slots.index(s), gates.index(g)) for s, g in zip(term.slots, term.gates, strict=True)
+    )
     groups: list[tuple[int, list[int]]] = []
     for slot, gate in pairs:
         if groups and slot == groups[-1][0] + len(groups[-1][1]):

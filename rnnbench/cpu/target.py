@@ -83,9 +83,7 @@ class CPUTarget(Target):
             sources.append(np.empty((steps, p.B, sizes[width]), p.dtype))
             if name in p.state:
                 sources[-1][0] = p.state[name]
-        saved = tuple(
-            np.empty((len(s.saves), rows, sizes[s.width]), p.dtype) for s in spec.stages
-        )
+        saved = tuple(np.empty((len(s.saves), rows, sizes[s.width]), p.dtype) for s in spec.stages)
         units = tuple(self.unit_values(p, s) for s in spec.stages)
         tape = Tape(p, plan, tuple(sources), saved, units)
         pre = self.input_products(p, plan)

@@ -4,6 +4,7 @@ Kernels release the GIL, so plain Python threads do: no thread layer of Numba's,
 fork kills and two Python threads at once upset. After a fork the child starts a pool of its own.
 """
 
+import itertools
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -45,10 +46,7 @@ def share(threads: int, total: int, body, *arguments, granule: int = 1) -> None:
         if parts not in _pools:
             _pools[parts] = ThreadPoolExecutor(parts - 1, "rnnbench")
         pool = _pools[parts]
-    waiting = [
-        pool.submit(body, *arguments, lo, hi)
-        for lo, hi in zip(edges[1:-1], edges[2:], strict=True)
-    ]
+    waiting = [pool.submit(body, *arguments, lo, hi) for lo, hi in itertools.pairwise(edges[1:])]
     body(*arguments, edges[0], edges[1])
     for future in waiting:
         future.result()

@@ -19,7 +19,7 @@ def clip_by_global_norm(
     including max_norm the gradients come back unchanged.
     NonFiniteGradient names the array that holds NaN or inf; InputError unless 0 < max_norm < inf.
     """
-    check_threshold("max_norm", max_norm)
+    check_positive("max_norm", max_norm)
     grads = check_finite(grads)
     # Relative to the largest entry: squares neither overflow nor vanish, in float64 either.
     largest = max((float(np.abs(g).max()) for g in grads.values() if g.size), default=0.0)
@@ -40,11 +40,11 @@ def clip_by_value(grads: Mapping[str, np.ndarray], limit: float) -> dict[str, np
 
     Raises as ``clip_by_global_norm``.
     """
-    check_threshold("limit", limit)
+    check_positive("limit", limit)
     return {name: np.clip(g, -limit, limit) for name, g in check_finite(grads).items()}
 
 
-def check_threshold(name: str, value: float) -> float:
+def check_positive(name: str, value: float) -> float:
     """A finite number above 0."""
     number = isinstance(value, int | float | np.integer | np.floating)
     if isinstance(value, bool) or not number or not 0 < value < math.inf:

@@ -17,14 +17,14 @@ import numpy as np
 
 from rnnbench.checks import check_count
 from rnnbench.errors import InputError, NonFiniteGradient
-from rnnbench.gradients.clipping import check_threshold, clip_by_global_norm
+from rnnbench.gradients.clipping import check_positive, clip_by_global_norm
 from rnnbench.gradients.runner import run
 from rnnbench.gradients.schedule import full
 from rnnbench.layers.embedding import embed, embed_backward, one_hot
 from rnnbench.layers.heads import head_loss
 from rnnbench.params import init_params
-from rnnbench.tasks.optimise import Adam, check_rate, cosine_rate
-from rnnbench.tasks.text import Vocabulary, split, streams
+from rnnbench.tasks.optimise import Adam, cosine_rate
+from rnnbench.tasks.text import Vocabulary, streams
 
 DTYPE = np.float32
 EVALUATION_WINDOW = 500
@@ -49,8 +49,8 @@ class Settings:
             check_count(name, getattr(self, name))
         for name in ("embedding", "seed"):
             check_count(name, getattr(self, name), 0)
-        check_rate("learning rate", self.rate)
-        check_threshold("clip", self.clip)
+        check_positive("learning rate", self.rate)
+        check_positive("clip", self.clip)
 
 
 @dataclass(frozen=True)
@@ -203,6 +203,14 @@ def evaluate(model: Model, target, before: str, text: str) -> Evaluation:
     return Evaluation(total / math.log(2) / len(text), len(text), unknown)
 
 
+def check_sampling(prompt: str, length: int, temperature: float) -> None:
+    """InputError unless ``sample`` can run with these: known before hours of training."""
+    if not prompt:
+        raise InputError("prompt is empty; needs at least one character")
+    check_count("length", length, 0)
+    check_positive("temperature", temperature)
+
+
 def sample(
     model: Model, target, prompt: str, length: int, temperature: float = 1.0, seed: int = 0
 ) -> str:
@@ -211,19 +219,17 @@ def sample(
     The prompt (at least one character) is read from a zero state. <UNK> is never drawn: its
     probability goes to the others. Below 1 the temperature sharpens, above 1 it flattens.
     """
-    if not prompt:
-        raise InputError("prompt is empty; needs at least one character")
-    check_count("length", length, 0)
-    check_threshold("temperature", temperature)
+    check_sampling(prompt, length, temperature)
     rng = np.random.default_rng(check_count("seed", seed, 0))
     tokens, state, drawn = model.vocabulary.encode(prompt)[:, None], None, []
     for _ in range(length):
         forward = target.forward(model.name, model.cell, model.inputs(tokens), state)
         state = {name: history[-1] for name, history in forward.states.items()}
         logits = target.matmul(forward.y[-1], model.outer["weight"].T) + model.outer["bias"]
-        scaled = logits[0, 1:].astype(np.float64) / temperature
-        cumulative = np.cumsum(np.exp(scaled - scaled.max()))
-        token = 1 + int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+        known = logits[0, 1:].astype(np.float64)
+        cumulative = np.cumsum(np.exp((known - known.max()) / temperature))
+        place = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
+        token = 1 + min(int(place), len(known) - 1)  # the product may round up to the last sum
         drawn.append(token)
         tokens = np.array([[token]])
     return model.vocabulary.decode(drawn)

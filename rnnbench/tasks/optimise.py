@@ -7,27 +7,21 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnnbench.errors import InputError
-
-
-def check_rate(name: str, value: float) -> float:
-    """A finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise InputError(f"{name} is {value!r}; needs a finite number above 0")
-    return float(value)
+from rnnbench.gradients.clipping import check_positive
 
 
 class Adam:
     """Kingma & Ba 2014 (arXiv:1412.6980), algorithm 1, with bias correction.
 
-        m ← β1 m + (1−β1) g         v ← β2 v + (1−β2) g²
-        p ← p − α (m / (1−β1ᵗ)) / (√(v / (1−β2ᵗ)) + ε)
+    m ← β1 m + (1−β1) g         v ← β2 v + (1−β2) g²
+    p ← p − α (m / (1−β1ᵗ)) / (√(v / (1−β2ᵗ)) + ε)
     """
 
     def __init__(self, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8):
         for name, value in (("beta1", beta1), ("beta2", beta2)):
             if not 0 <= value < 1:
                 raise InputError(f"{name} is {value!r}; needs 0 <= {name} < 1")
-        self.beta1, self.beta2, self.epsilon = beta1, beta2, check_rate("epsilon", epsilon)
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, check_positive("epsilon", epsilon)
         self.steps = 0
         self.first: dict[str, np.ndarray] = {}
         self.second: dict[str, np.ndarray] = {}
@@ -36,7 +30,7 @@ class Adam:
         self, params: Mapping[str, np.ndarray], grads: Mapping[str, np.ndarray], rate: float
     ) -> dict[str, np.ndarray]:
         """New parameters after one step at learning rate ``rate``; dtypes are kept."""
-        check_rate("learning rate", rate)
+        check_positive("learning rate", rate)
         if set(params) != set(grads):
             raise InputError(f"gradients of {sorted(grads)}; needs those of {sorted(params)}")
         self.steps += 1

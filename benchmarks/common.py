@@ -1,0 +1,102 @@
+"""What is benchmarked and how it is prepared, shared by asv and pytest-benchmark.
+
+The call that is timed is ``rnnbench.peers.ours``'s, the one that ``rnnbench compare`` times.
+"""
+
+import os
+from dataclasses import dataclass
+from itertools import product
+
+from rnnbench import cell_names, get_cell
+from rnnbench.peers import ours
+from rnnbench.peers.workload import DIRECTIONS, TRAIN, Workload
+from rnnbench.shapes import SMALL, TINY, Shape, get_shape
+
+
+@dataclass(frozen=True)
+class Profile:
+    """every_cell: the shapes at which all cells run; every_shape: the shapes at which some run,
+    all cells or the first of each family."""
+
+    every_cell: tuple[Shape, ...]
+    every_shape: tuple[Shape, ...]
+    all_cells: bool = False
+
+
+PROFILES = {
+    "tiny": Profile(TINY[:1], TINY),
+    "regular": Profile((get_shape("T50B32H128"),), SMALL),
+    "full": Profile((get_shape("T50B32H128"),), SMALL, all_cells=True),
+}
+VARIABLE = "RNNBENCH_PROFILE"
+
+
+def profile() -> Profile:
+    """The one that the environment asks for; regular if none."""
+    name = os.environ.get(VARIABLE) or "regular"
+    if name not in PROFILES:
+        raise ValueError(f"{VARIABLE} is {name!r}; allowed: {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def every_cell() -> tuple[list[str], list[str]]:
+    """Names of cells and of shapes, to be crossed: all cells, few shapes."""
+    return cell_names(), [s.name for s in profile().every_cell]
+
+
+def every_shape() -> tuple[list[str], list[str]]:
+    """Few cells, all shapes."""
+    first: dict[str, str] = {}
+    for name in cell_names():
+        first.setdefault(get_cell(name).spec.family, name)
+    cells = cell_names() if profile().all_cells else list(first.values())
+    return cells, [s.name for s in profile().every_shape]
+
+
+def workload(cell: str, shape: str, direction: str) -> Workload:
+    return Workload(cell, get_shape(shape), direction)
+
+
+def prepare(cell: str, shape: str, direction: str):
+    """The call to be timed, on all processors. Nothing has run yet."""
+    return ours.prepare(workload(cell, shape, direction), threads=None)
+
+
+def disagreement(cell: str, shape: str) -> str:
+    """Compile, run once and compare with the reference in float64; empty where they agree."""
+    for direction in DIRECTIONS:
+        run, arrays = prepare(cell, shape, direction)
+        wrong = workload(cell, shape, direction).disagreement(arrays(run()))
+        if wrong:
+            return f"{direction}: {wrong}"
+    return ""
+
+
+def key(cell: str, shape: str) -> str:
+    return f"{cell} {shape}"
+
+
+def check_all() -> dict[str, str]:
+    """``disagreement`` of every pair that any benchmark of this profile asks for."""
+    grids = every_cell(), every_shape()
+    found = {}
+    for cell, shape in dict.fromkeys(p for cells, shapes in grids for p in product(cells, shapes)):
+        try:
+            found[key(cell, shape)] = disagreement(cell, shape)
+        except Exception as error:  # one broken cell must not stop the others
+            found[key(cell, shape)] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def reference(cell: str, shape: str, direction: str):
+    """The slow side on the same data, in float32 too."""
+    import rnnbench_reference
+
+    case = workload(cell, shape, direction).case()
+
+    def run():
+        result = rnnbench_reference.forward(cell, case.params, case.x, case.state)
+        if direction == TRAIN:
+            rnnbench_reference.backward(result.tape, case.dy)
+
+    return run

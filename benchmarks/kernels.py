@@ -1,0 +1,66 @@
+"""asv benchmarks of the CPU kernels, forward and train (forward, then all gradients)."""
+
+import time
+
+from rnnbench.peers import sgemm
+from rnnbench.peers.timing import PAUSE, time_calls
+from rnnbench.peers.workload import DIRECTIONS
+
+from . import common
+
+
+class _Kernel:
+    """setup_cache runs once a commit, in a process of its own: it compiles every kernel to the
+    disk cache and checks it against the reference. So no compilation is timed, nothing is timed
+    that is wrong, and the peak memory holds neither the compiler's work nor the reference's."""
+
+    param_names = ("cell", "shape", "direction")
+    timeout = 300
+    repeat = (3, 10, 4.0)  # samples at least, at most, seconds
+
+    def setup_cache(self):
+        return common.check_all()
+
+    setup_cache.timeout = 3600
+
+    def setup(self, checked, cell, shape, direction):
+        if hasattr(self, "run"):  # asv comes here before every sample
+            return
+        wrong = checked[common.key(cell, shape)]
+        if wrong:
+            raise RuntimeError(f"{cell} at {shape} is not timed: {wrong}")
+        self.run, _ = common.prepare(cell, shape, direction)
+        self.run()  # loads the kernels from the disk cache
+
+    def time_kernel(self, checked, cell, shape, direction):
+        self.run()
+
+
+class EveryCell(_Kernel):
+    """All cells at one shape."""
+
+    params = (*common.every_cell(), DIRECTIONS)
+
+    def track_reference_speedup(self, checked, cell, shape, direction):
+        slow = time_calls(common.reference(cell, shape, direction))
+        time.sleep(PAUSE)  # the reference's BLAS has threads that spin on
+        return slow / time_calls(self.run)
+
+    track_reference_speedup.unit = "times as fast as the reference"
+
+
+class EveryShape(_Kernel):
+    """The first cell of each family (RNNBENCH_PROFILE=full: every cell) at all small shapes."""
+
+    params = (*common.every_shape(), DIRECTIONS)
+
+    def peakmem_kernel(self, checked, cell, shape, direction):
+        self.run()
+
+    def track_sgemm_share(self, checked, cell, shape, direction):
+        product = sgemm.rate(time_calls(sgemm.prepare(threads=None)))
+        time.sleep(PAUSE)
+        flops = common.workload(cell, shape, direction).flops()
+        return flops / time_calls(self.run) / 1e9 / product
+
+    track_sgemm_share.unit = f"share of the SGEMM rate, {sgemm.source()}'s in the same process"

@@ -1,0 +1,92 @@
+"""``rnnbench compare``: our kernels against other libraries, on this machine, now."""
+
+import click
+
+from rnnbench.peers.workload import DIRECTIONS
+
+
+@click.command()
+@click.option("--cell", "cells", multiple=True, help="Repeatable; default: all that peers have.")
+@click.option("--shape", "shapes", multiple=True, help="Like T50B32H128; repeatable.")
+@click.option("--set", "set_name", help="small (default), tiny, deepbench, deepbench-lstm, ...")
+@click.option("--direction", type=click.Choice(DIRECTIONS), help="Default: both.")
+@click.option("--peer", "peers", multiple=True, help="Repeatable; default: all installed.")
+@click.option("--threads", type=int, help="For every peer; default: all processors.")
+@click.option("--rounds", type=int, default=7, show_default=True)
+@click.option("--json", "json_path", metavar="FILE", help="Also write everything as JSON.")
+def command(cells, shapes, set_name, direction, peers, threads, rounds, json_path):
+    """Time rnnbench, PyTorch and ONNX Runtime side by side, in float32.
+
+    Each runs in its own process with the same number of threads. Each is first checked against
+    the reference in float64 at the very shape, and not timed if it disagrees. Then, round after
+    round, each is timed in turn, and so is a matrix product of 2048 x 2048, the limit.
+
+    \b
+    forward   y and the final states (PyTorch: inference mode)
+    train     forward, then the gradients of all parameters, x and initial states
+
+    GF/s count the products alone: 2*T*B*gates*H*(I+H) forward, three times that for train.
+    Figures from two runs are not comparable; the ratios within one are.
+
+    \b
+    rnnbench compare --cell gru --shape T50B32H128
+    rnnbench compare --set deepbench-server --direction forward --json FILE
+    """
+    from rich.console import Console
+
+    from rnnbench.cells import cell_names, get_cell
+    from rnnbench.checks import check_count
+    from rnnbench.cpu.threads import available
+    from rnnbench.errors import InputError
+    from rnnbench.peers import OURS, choose_peers, load_peer
+    from rnnbench.peers.show import as_json, head, show_head, show_summary
+    from rnnbench.report import machine, write_json
+    from rnnbench.shapes import get_set, get_shape
+
+    if shapes and set_name:
+        raise InputError("both --shape and --set given; give one")
+    chosen = [get_shape(s) for s in dict.fromkeys(shapes)] or get_set(set_name or "small")
+    names = [get_cell(c).name for c in dict.fromkeys(cells)]
+    directions = [direction] if direction else DIRECTIONS
+    check_count("--rounds", rounds)
+    threads = available() if threads is None else check_count("--threads", threads)
+    versions = choose_peers(peers)
+    pairs = [(c, d) for c in names or cell_names() for d in directions]
+    others = [load_peer(name) for name in versions if name != OURS]
+    if others and not names:
+        pairs = [(c, d) for c, d in pairs if any(p.offers(c, d) for p in others)]
+
+    console = Console()
+    facts = head(machine(), versions, threads, rounds)
+    show_head(console, facts)
+    results = measure(console, versions, threads, rounds, pairs, chosen)
+    show_summary(console, results)
+    if json_path:
+        write_json(json_path, as_json(facts, results))
+
+
+def measure(console, versions, threads, rounds, pairs, shapes) -> list:
+    """All results; the tables of a cell are shown as soon as it is done."""
+    from rich.console import Console
+
+    from rnnbench.peers.rounds import Comparison
+    from rnnbench.peers.show import show_group
+    from rnnbench.peers.workload import Workload
+
+    results = []
+    status = Console(stderr=True).status("starting")
+    with status, Comparison(versions, threads, rounds) as comparison:
+        for cell in dict.fromkeys(cell for cell, _ in pairs):
+            tables = {d: [] for c, d in pairs if c == cell}
+            # Both directions of a shape follow each other: they share the reference's result.
+            for workload in (Workload(cell, s, d) for s in shapes for d in tables):
+                number = f"{len(results) + 1}/{len(pairs) * len(shapes)}"
+                label = f"{number} {cell} {workload.shape.name} {workload.direction}"
+                result = comparison.run(
+                    workload, lambda line, label=label: status.update(f"{label}: {line}")
+                )
+                results.append(result)
+                tables[workload.direction].append(result)
+            for direction, rows in tables.items():
+                show_group(console, f"{cell}, {direction}", rows)
+    return results

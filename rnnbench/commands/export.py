@@ -1,0 +1,58 @@
+"""``rnnbench export``: write golden cases."""
+
+import click
+from rich import box
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from rnnbench.cells import cell_names, get_cell
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@click.option("--cell", "cells", multiple=True, help="Only this cell; may be repeated.")
+def command(directory, cells):
+    """Write golden cases of every cell to DIR: safetensors files and index.json.
+
+    A case holds inputs (parameters, x, initial states, lengths, upstream gradients) and results
+    (y, every state, all gradients), all float64. The inputs are exact in float32 too. Each result
+    is the float64 nearest to the exact value, proved in ball arithmetic, so every machine writes
+    the same bytes. The conventions (gate order, shapes, padding) are in each file's metadata under
+    "rnnbench", as JSON; index.json lists the files with their SHA-256 sums.
+
+    Last comes the set's mutation score: of many planted mistakes (gate orders, dropped biases,
+    ignored lengths, ...), how many depart, judged by y alone at float32's tolerance.
+    """
+    from rnnbench.conformance.cases import PROBLEMS, golden_case
+    from rnnbench.conformance.golden import INDEX, write_set
+    from rnnbench.conformance.mutation import mutation_score
+    from rnnbench.report import make_directory
+
+    chosen = [get_cell(cell).name for cell in dict.fromkeys(cells)] or cell_names()
+    make_directory(directory)  # can't be written: say so before the work
+    pairs = [(cell, problem) for cell in chosen for problem in PROBLEMS]
+    err = Console(stderr=True)
+    goldens = [
+        golden_case(cell, problem)
+        for cell, problem in track(pairs, "proving", console=err, transient=True)
+    ]
+    entries = write_set(directory, goldens)
+
+    table = Table("cell", "case", "T B I H", "lengths", "bits", "bytes", box=box.SIMPLE_HEAD)
+    for golden, entry in zip(goldens, entries, strict=True):
+        sizes = " ".join(str(golden.sizes[letter]) for letter in "TBIH")
+        lengths = " ".join(map(str, golden.inputs.lengths))
+        bits, size = str(golden.bits), str(entry.bytes)
+        table.add_row(golden.cell, golden.problem, sizes, lengths, bits, size)
+    console = Console()
+    console.print(table)
+    total = sum(entry.bytes for entry in entries)
+    text = f"{len(entries)} cases, {total} bytes, and {INDEX} in {directory}"
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
+    caught = mutation_score(track(goldens, "planting mistakes", console=err, transient=True))
+    console.print(
+        f"mutation score: {sum(caught.values())} of {len(caught)} planted mistakes caught"
+    )
+    for cell, mistake in (key for key, found in caught.items() if not found):
+        console.print(f"  not caught: {cell}: {mistake}", markup=False)

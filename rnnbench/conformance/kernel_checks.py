@@ -1,0 +1,259 @@
+"""What verify asks of a target: each check yields pairs of arrays that must agree.
+
+The reference always runs in float64 on the very numbers the kernel got, so that a float32
+kernel's whole error shows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.differentiate import derivative
+
+from rnnbench.cells import get_cell
+from rnnbench.conformance.tolerance import tolerance
+from rnnbench.gradients.runner import run as run_schedule
+from rnnbench.gradients.schedule import chunked
+from rnnbench.layers.heads import head_loss
+from rnnbench.params import Case, random_case
+from rnnbench.tasks.text import Vocabulary, python_topics
+
+DOUBLE = np.dtype("float64")
+
+
+class Result(NamedTuple):
+    """One comparison: the largest error over its tolerance, and where."""
+
+    check: str
+    argument: str
+    error: float
+    tolerance: float
+    index: tuple[int, ...] = ()
+    shape: tuple[int, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.error <= self.tolerance)  # a NaN fails
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is checked: a target (planted or not), a cell, a dtype, against the reference."""
+
+    target: object
+    reference: object
+    cell: str
+    dtype: np.dtype
+    quick: bool  # a simulator: small sizes only
+
+
+def compare(check: str, got: dict, want: dict, allowed) -> Iterator[Result]:
+    """One Result an array; ``allowed(expected array) -> tolerance``."""
+    for name, expected in want.items():
+        value = np.asarray(got[name], DOUBLE)
+        if value.shape != expected.shape:
+            yield Result(check, f"{name} {value.shape}", np.inf, 0.0)
+            continue
+        error = np.abs(value - expected)
+        error[np.isnan(error)] = np.inf
+        index = np.unravel_index(int(error.argmax()), error.shape)
+        at = tuple(map(int, index))
+        yield Result(check, name, float(error[index]), allowed(expected), at, expected.shape)
+
+
+def as_double(case: Case) -> Case:
+    """The same numbers in float64."""
+
+    def up(value):
+        return {k: v.astype(DOUBLE) for k, v in value.items()}
+
+    return replace(
+        case,
+        params=up(case.params),
+        x=case.x.astype(DOUBLE),
+        state=up(case.state),
+        dy=case.dy.astype(DOUBLE),
+        dstate=up(case.dstate),
+    )
+
+
+def everything(target, case: Case) -> dict[str, np.ndarray]:
+    """y, every state history and every gradient, by name."""
+    y, states, tape = target.forward(*case.forward_arguments())
+    grads = target.backward(tape, case.dy, case.dstate)
+    named = {"y": y} | states | {"dx": grads.x}
+    named |= {f"d{name}": value for name, value in grads.params.items()}
+    return named | {f"d{name}[0]": value for name, value in grads.state.items()}
+
+
+def allowance(dtype, case: Case, factor: float = 1.0):
+    """The tolerance of conformance/tolerance.py at a case's sizes."""
+    T, B, I = case.x.shape  # noqa: E741 - the field's letter
+    sizes = {"T": T, "B": B, "I": I, "H": case.dy.shape[2]}
+    return lambda expected: factor * tolerance(dtype, sizes, expected)
+
+
+def against_reference(name: str, c: Context, case: Case) -> Iterator[Result]:
+    got = everything(c.target, case)
+    want = everything(c.reference, as_double(case))
+    yield from compare(name, got, want, allowance(c.dtype, case))
+
+
+def check_random(c: Context) -> Iterator[Result]:
+    """Random cases, ragged and full, at odd sizes."""
+    yield from against_reference("random", c, random_case(c.cell, dtype=c.dtype, seed=1))
+    if not c.quick:
+        case = random_case(c.cell, T=6, B=9, I=19, H=37, dtype=c.dtype, seed=2)
+        yield from against_reference("random", c, case)
+        case = random_case(c.cell, T=4, B=2, I=3, H=16, dtype=c.dtype, seed=3, ragged=False)
+        yield from against_reference("random", c, case)
+
+
+def check_edges(c: Context) -> Iterator[Result]:
+    """A single step; a single sequence."""
+    for name, sizes in (("T=1", {"T": 1, "B": 2}), ("B=1", {"T": 4, "B": 1})):
+        case = random_case(c.cell, **sizes, dtype=c.dtype, seed=4, ragged=False)
+        yield from against_reference(name, c, case)
+
+
+def check_ragged(c: Context) -> Iterator[Result]:
+    """A ragged batch equals each sequence alone; a sequence of length 0 changes nothing."""
+    case = random_case(c.cell, T=4, B=3, dtype=c.dtype, seed=5)
+    case = replace(case, lengths=np.array([4, 0, 2]))
+    got = everything(c.target, case)
+    names = get_cell(c.cell).spec.state_names
+    for b, length in enumerate(case.lengths):
+        pick = slice(b, b + 1)
+        first = {n: got[n][-1][pick] for n in names} | {f"d{n}[0]": got[f"d{n}[0]"][pick]
+                 for n in names}  # fmt: skip
+        if length == 0:
+            want = {n: case.state[n][pick] for n in names}
+            want |= {f"d{n}[0]": case.dstate[n][pick] for n in names}
+        else:
+            alone = replace(
+                case,
+                x=case.x[:length, pick],
+                dy=case.dy[:length, pick],
+                state={n: v[pick] for n, v in case.state.items()},
+                dstate={n: v[pick] for n, v in case.dstate.items()},
+                lengths=None,
+            )
+            whole = everything(c.target, alone)
+            want = {n: whole[n][-1] for n in names} | {f"d{n}[0]": whole[f"d{n}[0]"] for n in names}
+            first |= {"y": got["y"][:length, pick], "dx": got["dx"][:length, pick]}
+            want |= {"y": whole["y"], "dx": whole["dx"]}
+        want = {n: np.asarray(v, DOUBLE) for n, v in want.items()}
+        yield from compare("ragged=alone", first, want, allowance(c.dtype, case))
+
+
+def check_reductions(c: Context) -> Iterator[Result]:
+    """With the declared parameters zero the cell equals another, here as the reference has it."""
+    for reduction in get_cell(c.cell).spec.reductions:
+        case = random_case(c.cell, dtype=c.dtype, seed=6)
+        params = {k: np.zeros_like(v) if k in reduction.zero else v for k, v in case.params.items()}
+        other = {k: v for k, v in params.items() if k not in reduction.zero}
+        got = everything(c.target, replace(case, params=params))
+        simple = as_double(replace(case, cell=reduction.equals, params=other))
+        want = everything(c.reference, simple)
+        name = f"{','.join(reduction.zero)}=0"
+        yield from compare(name, got, want, allowance(c.dtype, case))
+
+
+def check_chunks(c: Context) -> Iterator[Result]:
+    """Chunks with the state carried: the same outputs, and the reference's truncated gradient."""
+    case = random_case(c.cell, T=5, dtype=c.dtype, seed=7, ragged=False)
+
+    def run(target, case):
+        result = run_schedule(chunked(5, 2), target, case.cell, case.params, case.x, case.dy,
+                              case.state, None, case.dstate)  # fmt: skip
+        return {"y": result.y, "dx": result.x} | {f"d{k}": v for k, v in result.params.items()}
+
+    want = run(c.reference, as_double(case))
+    yield from compare("chunks", run(c.target, case), want, allowance(c.dtype, case))
+
+
+def check_direction(c: Context) -> Iterator[Result]:
+    """The gradient along a random direction, against central differences of fourth order.
+
+    A float64 kernel is differenced itself; a float32 one, too coarse for that, is held against
+    differences of the reference. Step 1e-4: truncation 1e-16, rounding 1e-16/1e-4.
+    """
+    case = random_case(c.cell, T=4, dtype=c.dtype, seed=8)
+    got = everything(c.target, case)
+    rng = np.random.default_rng(9)
+    double = as_double(case)
+    moved = {"x": double.x, **double.params, **{f"{k}[0]": v for k, v in double.state.items()}}
+    direction = {k: rng.uniform(-1, 1, v.shape) for k, v in moved.items()}
+    analytic = sum(
+        float((np.asarray(got[f"d{k}"], DOUBLE) * d).sum()) for k, d in direction.items()
+    )
+    target = c.target if c.dtype == DOUBLE else c.reference
+
+    def loss(step: float) -> float:
+        shifted = replace(
+            double,
+            x=double.x + step * direction["x"],
+            params={k: v + step * direction[k] for k, v in double.params.items()},
+            state={k: v + step * direction[f"{k}[0]"] for k, v in double.state.items()},
+        )
+        y, states, _ = target.forward(*shifted.forward_arguments())
+        total = float((np.asarray(y) * double.dy).sum())
+        return total + sum(float((states[k][-1] * v).sum()) for k, v in double.dstate.items())
+
+    numeric = derivative(
+        np.vectorize(loss, otypes=[float]), 0.0, initial_step=2e-4, order=4, maxiter=1
+    ).df
+    scale = sum(float(np.abs(got[f"d{k}"] * d).sum()) for k, d in direction.items())
+    limit = max(1e-9, 8 * float(np.finfo(c.dtype).eps)) * scale
+    yield Result("differences", "direction", abs(analytic - float(numeric)), limit)
+
+
+def check_text(c: Context) -> Iterator[Result]:
+    """Real input: English text, one-hot, next-character softmax loss, all gradients."""
+    T, B, H = (6, 2, 7) if c.quick else (20, 3, 13)
+    text = python_topics()[1000 : 1000 + (T + 1) * B]
+    vocabulary = Vocabulary.of(text, least=1)
+    tokens = vocabulary.encode(text).reshape(B, T + 1).T
+    case = random_case(c.cell, T=T, B=B, I=len(vocabulary), H=H, dtype=c.dtype, seed=10,
+                       ragged=False)  # fmt: skip
+    one_hot = np.eye(len(vocabulary), dtype=c.dtype)[tokens[:-1]]
+    rng = np.random.default_rng(11)
+    weight = rng.uniform(-0.5, 0.5, (len(vocabulary), H)).astype(c.dtype)
+    bias = rng.uniform(-0.5, 0.5, len(vocabulary)).astype(c.dtype)
+    case = replace(case, x=one_hot)
+
+    def run(target, case):
+        y, _, tape = target.forward(*case.forward_arguments())
+        kind = case.x.dtype
+        head = head_loss("softmax", target, y, weight.astype(kind), bias.astype(kind), tokens[1:])
+        grads = target.backward(tape, head.dy)
+        named = {"loss": np.asarray(head.loss).reshape(1), "y": y, "dV": head.dweight}
+        named |= {"dc": head.dbias, "dx": grads.x}
+        return named | {f"d{k}": v for k, v in grads.params.items()}
+
+    want = run(c.reference, as_double(case))
+    yield from compare("text", run(c.target, case), want, allowance(c.dtype, case))
+
+
+def check_nan(c: Context) -> Iterator[Result]:
+    """NaN in padding never leaks; the same case with clean padding gives the same bits."""
+    case = random_case(c.cell, T=4, dtype=c.dtype, seed=12)
+    past = np.arange(4)[:, None] >= case.lengths
+    x, dy = case.x.copy(), case.dy.copy()
+    x[past], dy[past] = np.nan, np.nan
+    got = everything(c.target, replace(case, x=x, dy=dy))
+    want = everything(c.reference, as_double(case))
+    yield from compare("NaN padding", got, want, allowance(c.dtype, case))
+
+
+CHECKS = (
+    check_random,
+    check_edges,
+    check_ragged,
+    check_reductions,
+    check_chunks,
+    check_direction,
+    check_text,
+    check_nan,
+)

@@ -1,0 +1,175 @@
+"""Job 1: every kernel against the reference, the reference against two other derivations.
+
+The work is cut into units (the reference of a cell; a cell on a target in a dtype), run in spawned
+worker processes. Where there is no GPU the workers run the CUDA kernels in Numba's simulator,
+which has to be chosen before Numba is imported.
+"""
+
+import multiprocessing
+import os
+import traceback
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rnnbench.cells import cell_names, get_cell
+from rnnbench.checks import DTYPES, check_count, check_dtype
+from rnnbench.errors import InputError, unknown
+from rnnbench.spec import UNIT
+from rnnbench.target import get_target
+
+KERNEL_TARGETS = ("cpu", "cuda")
+SIMULATOR = "NUMBA_ENABLE_CUDASIM"
+
+
+@dataclass(frozen=True, order=True)
+class Unit:
+    """What one worker checks at a time. The reference has no dtype of its own: float64."""
+
+    cell: str
+    target: str
+    dtype: str
+
+
+@dataclass
+class Report:
+    """The results of a unit: comparisons as dicts, worst first by error over tolerance."""
+
+    unit: Unit
+    results: list[dict] = field(default_factory=list)
+    crash: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not self.crash and bool(self.results) and all(r["passed"] for r in self.results)
+
+    @property
+    def worst(self) -> dict | None:
+        return max(self.results, key=lambda r: r["ratio"], default=None)
+
+    @property
+    def first_failure(self) -> dict | None:
+        return next((r for r in self.results if not r["passed"]), None)
+
+    def as_json(self) -> dict:
+        unit = {"cell": self.unit.cell, "target": self.unit.target, "dtype": self.unit.dtype}
+        return unit | {
+            "passed": self.passed,
+            "crash": self.crash,
+            "checks": len(self.results),
+            "worst": self.worst,
+            "failures": [r for r in self.results if not r["passed"]],
+        }
+
+
+def location(cell: str, argument: str, index: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """``dW[f:3,0]``: an index, with the gate by name where the argument is stacked by gates."""
+    parts = [str(i) for i in index]
+    for p in get_cell(cell).spec.parameters:
+        if argument == f"d{p.name}" and index and len(p.gates) > 1:
+            gate, unit = divmod(index[0], shape[0] // len(p.gates))
+            parts[0] = f"{p.gates[gate]}:{unit}" if p.kind != UNIT else p.gates[gate]
+    return f"{argument}[{','.join(parts)}]" if parts else argument
+
+
+def select(cells: Iterable[str], targets: Iterable[str], dtypes: Iterable[str]) -> list[Unit]:
+    """The units of a selection; empty means all. InputError for an unknown name."""
+    cells, targets, dtypes = list(cells), list(targets), list(dtypes)
+    for name in cells:
+        get_cell(name)
+    allowed = (*KERNEL_TARGETS, "reference")
+    for name in targets:
+        if name not in allowed:
+            raise unknown("target", name, allowed)
+    chosen = [check_dtype(d).name for d in dtypes] or list(DTYPES)
+    units = []
+    for cell in dict.fromkeys(cells or cell_names()):
+        for target in dict.fromkeys(targets or ("reference", *KERNEL_TARGETS)):
+            own = ["float64"] if target == "reference" else dict.fromkeys(chosen)
+            units += [Unit(cell, target, dtype) for dtype in own]
+    return units
+
+
+def prepare_worker(simulate: bool) -> None:
+    """Runs in a new worker, before Numba is imported there."""
+    if simulate:
+        os.environ[SIMULATOR] = "1"
+
+
+def simulated() -> bool:
+    """Will the CUDA kernels run in the simulator?"""
+    from rnnbench.cuda.jit import SIMULATED, available
+
+    return SIMULATED or not available()
+
+
+def run_unit(unit: Unit, plant: str = "") -> Report:
+    """All checks of a unit, in this process. A crash is a failure with its traceback's end."""
+    report = Report(unit)
+    try:
+        report.results = [describe(unit.cell, r) for r in unit_results(unit, plant)]
+    except Exception:
+        report.crash = traceback.format_exc(limit=-3)
+    return report
+
+
+def unit_results(unit: Unit, plant: str) -> Iterator:
+    from rnnbench.conformance.kernel_checks import CHECKS, Context
+    from rnnbench.conformance.plants import PlantedTarget, get_plant
+    from rnnbench.conformance.reference_checks import check_reference
+
+    if unit.target == "reference":
+        yield from check_reference(unit.cell)
+        return
+    target = get_target(unit.target)
+    if plant:
+        target = PlantedTarget(target, get_plant(plant))
+    quick = unit.target == "cuda" and os.environ.get(SIMULATOR) == "1"
+    context = Context(target, get_target("reference"), unit.cell, np.dtype(unit.dtype), quick=quick)
+    for check in CHECKS:
+        yield from check(context)
+
+
+def describe(cell: str, result) -> dict:
+    """A Result as plain data."""
+    error, limit = float(result.error), float(result.tolerance)
+    return {
+        "check": result.check,
+        "where": location(cell, result.argument, result.index, result.shape),
+        "error": error,
+        "tolerance": limit,
+        "ratio": error / limit if limit else (0.0 if error == 0 else float("inf")),
+        "passed": result.passed,
+    }
+
+
+def applicable(units: list[Unit], plant: str) -> list[Unit]:
+    """The units a plant can break: kernels only, and those cells it applies to."""
+    from rnnbench.conformance.plants import get_plant
+
+    found = get_plant(plant)
+    kept = [u for u in units if u.target != "reference" and found.applies(get_cell(u.cell))]
+    if not kept:
+        raise InputError(f"plant {plant} applies to nothing in this selection")
+    return kept
+
+
+def verify(units: list[Unit], plant: str = "", workers: int = 1) -> Iterator[Report]:
+    """Run units in spawned workers, yielding each report as it is done."""
+    check_count("workers", workers)
+    simulate = any(u.target == "cuda" for u in units) and simulated()
+    context = multiprocessing.get_context("spawn")
+    # Longest first, so that no worker is left with a long unit at the end.
+    ordered = sorted(units, key=lambda u: (u.target == "reference", u.target, u.cell, u.dtype))
+    with ProcessPoolExecutor(
+        min(workers, len(units)), context, initializer=prepare_worker, initargs=(simulate,)
+    ) as pool:
+        waiting = [pool.submit(run_unit, unit, plant) for unit in ordered]
+        try:
+            for future in as_completed(waiting):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

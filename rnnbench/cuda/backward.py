@@ -1,0 +1,184 @@
+"""The backward kernel of a cell: one block a sequence, from its last step to its first.
+
+It leaves da (T,B,A), the gradients at the pre-activations, from which matrix products make those
+at W, R, b and x, and sums the gradients of per-unit parameters, one row a sequence. Between
+steps and stages each thread meets its own units only (forward.py); a stage's one barrier stands
+between writing da and multiplying it by the matrices.
+"""
+
+import functools
+
+from numba import cuda
+
+from rnnbench.cuda.functions import (
+    Names,
+    add_products,
+    chain,
+    equation,
+    fill,
+    load,
+    store,
+    total,
+)
+from rnnbench.cuda.jit import LARGEST_BLOCK, device, kernel
+from rnnbench.cuda.plan import Plan, earlier_saves, make_plan, own_saves, stage_states, unit_rows
+from rnnbench.equations import functions
+from rnnbench.spec import Cell, State
+
+const = equation(functions.const)
+# What a link's source is called among the gradients.
+GRADIENT = {"state": "dstate", "next": "dnext", "product": "dproduct"}
+
+
+def begin_state(names: Names, plan: Plan, state: State):
+    """What was the gradient before step t+1 is the one after step t; y's joins it."""
+    after, before = names["dnext", state.name], names["dstate", state.name]
+    width, batch = names["width", state.width], names["batch"]
+    is_output = state.name == plan.spec.output
+    dy = names["dy"] if is_output else before
+
+    @device
+    def begin_state(places, grads, t, b):
+        for u in range(cuda.threadIdx.x, places[width], cuda.blockDim.x):
+            at = b * places[width] + u
+            value = grads[places[before] + at]
+            if is_output:
+                value += grads[places[dy] + t * places[batch] * places[width] + at]
+            grads[places[after] + at] = value
+            grads[places[before] + at] = 0
+
+    return begin_state
+
+
+def clear(names: Names, place, width: str):
+    """Sets one (B, w) vector's row to zero."""
+    start, width = names[place], names["width", width]
+
+    @device
+    def clear(places, grads, t, b):
+        for u in range(cuda.threadIdx.x, places[width], cuda.blockDim.x):
+            grads[places[start] + b * places[width] + u] = 0
+
+    return clear
+
+
+def clear_row(names: Names):
+    """Sets da of a step past the sequence's end to zero."""
+    start, batch, columns = names["da"], names["batch"], names["columns"]
+
+    @device
+    def clear_row(places, grads, t, b):
+        row = (t * places[batch] + b) * places[columns]
+        for i in range(cuda.threadIdx.x, places[columns], cuda.blockDim.x):
+            grads[places[start] + row + i] = 0
+
+    return clear_row
+
+
+def link_gradient(names: Names, plan: Plan, number: int):
+    """Gradient at a link's source: += matrixᵀ · da."""
+    link = plan.links[number]
+    kind, name = plan.source_kind(link.source)
+    target = names[GRADIENT[kind], name]
+    inner = names["width", plan.source_width(link.source)]
+    width = names["width", plan.spec.stages[link.stage].width]
+    batch, columns = names["batch"], names["columns"]
+    slots = len(link.slots)
+    gradients = load(names.of(("da", link.stage, j) for j in link.slots))
+    multiply = add_products(names.of(("backward", number, j) for j in range(slots)))
+    zeros, sum_up = fill(slots), total(slots)
+
+    @device
+    def link_gradient(places, weights, grads, t, b):
+        row = (t * places[batch] + b) * places[columns]
+        for k in range(cuda.threadIdx.x, places[inner], cuda.blockDim.x):
+            here = places[target] + b * places[inner] + k
+            sums = zeros(const(grads[here], 0.0))
+            at = k
+            for u in range(places[width]):
+                sums = multiply(places, weights, at, gradients(places, grads, row + u), sums)
+                at += places[inner]
+            grads[here] = sum_up(grads[here], sums)
+
+    return link_gradient
+
+
+def backward_stage(names: Names, plan: Plan, k: int):
+    """Stage k of step t: the gradient through its maths, unit by unit, then to its sources."""
+    spec = plan.spec
+    stage = spec.stages[k]
+    maths = equation(plan.cell.backward[k])
+    earlier, own = earlier_saves(spec, k), own_saves(spec, k)
+    unit_count = range(len(unit_rows(spec, k)))
+    states = load(names.of(("state", name) for name in stage_states(spec, k)))
+    saves = load(names.of(("save", *place) for place in earlier + own))
+    units = load(names.of(("units", k, j) for j in unit_count))
+    upstream = load(
+        names.of([("dproduct", name) for name in stage.products])
+        + names.of([("dnext", name) for name in stage.states])
+    )
+    own_gradients = load(names.of(("dsave", *place) for place in own))
+    put = store(names.of(("da", k, j) for j in range(len(stage.slots))))
+    add_states = store(names.of(("dstate", name) for name in stage_states(spec, k)), "+=")
+    add_saves = store(names.of(("dsave", *place) for place in earlier), "+=")
+    add_units = store(names.of(("dunit", k, j) for j in unit_count), "+=")
+    links = chain(
+        "places, weights, grads, t, b",
+        [link_gradient(names, plan, i) for i, _ in plan.stage_links(k)],
+    )
+    width, batch, columns = names["width", stage.width], names["batch"], names["columns"]
+    unit_columns = names["unit columns"]
+
+    @device
+    def backward_stage(places, weights, tape, grads, t, b):
+        row = t * places[batch] + b
+        for u in range(cuda.threadIdx.x, places[width], cuda.blockDim.x):
+            at, here = row * places[width] + u, b * places[width] + u
+            s, q, p = states(places, tape, at), saves(places, tape, at), units(places, weights, u)
+            dout, dq = upstream(places, grads, here), own_gradients(places, grads, here)
+            da, ds, dearlier, dp = maths(dout, dq, s, q, p)
+            put(places, grads, row * places[columns] + u, da)
+            add_states(places, grads, here, ds)
+            add_saves(places, grads, here, dearlier)
+            add_units(places, grads, b * places[unit_columns] + u, dp)
+        cuda.syncthreads()
+        links(places, weights, grads, t, b)
+
+    return backward_stage
+
+
+@functools.cache
+def backward_kernel(cell: Cell):
+    """(kernel, names): kernel[B, threads](places, index, weights, tape, grads).
+
+    As ``forward_kernel``; in grads, ``dstate`` holds the gradients at the final states and
+    ``dunit`` zeros. Writes da (zero past an end), ``dunit``, and ``dstate``: at the initial states.
+    """
+    plan, names = make_plan(cell), Names()
+    spec = cell.spec
+    clears = [
+        clear(names, place, stage.width)
+        for k, stage in enumerate(spec.stages)
+        for place in [("dsave", k, i) for i in range(len(stage.saves))]
+        + [("dproduct", name) for name in stage.products]
+    ]
+    begin = chain(
+        "places, grads, t, b", [begin_state(names, plan, s) for s in spec.states] + clears
+    )
+    padding, steps = clear_row(names), names["steps"]
+    stages = reversed(range(len(spec.stages)))
+    step = chain(
+        "places, weights, tape, grads, t, b", [backward_stage(names, plan, k) for k in stages]
+    )
+
+    @kernel(LARGEST_BLOCK)
+    def backward(places, index, weights, tape, grads):
+        b = cuda.blockIdx.x
+        length = index[b]
+        for t in range(length, places[steps]):
+            padding(places, grads, t, b)
+        for t in range(length - 1, -1, -1):
+            begin(places, grads, t, b)
+            step(places, weights, tape, grads, t, b)
+
+    return backward, names

@@ -1,0 +1,59 @@
+"""All Numba options of the CUDA target, the simulator's differences, and launches.
+
+The simulator (NUMBA_ENABLE_CUDASIM=1, set before Numba is imported) runs kernels as Python, one
+Python thread a CUDA thread. It knows fewer options; device functions stay plain functions there.
+"""
+
+import inspect
+import sys
+import warnings
+
+from numba import config, cuda
+
+SIMULATED = bool(config.ENABLE_CUDASIM)
+
+# Threads in a block of a time loop: at most this many, which leaves each 128 registers.
+LARGEST_BLOCK = 512
+
+# No fastmath: NaN and inf keep flowing, tanh and exp keep their accuracy. Products and sums
+# still contract to fma, the same way on every run.
+OPTIONS = {"fastmath": False}
+
+
+def available() -> bool:
+    """Is there a GPU (or the simulator)?"""
+    return SIMULATED or cuda.is_available()
+
+
+def kernel(largest_block: int):
+    """Decorator: a kernel for blocks of up to so many threads, compiled at its first launch for
+    each dtype. It may use all registers that one such block a multiprocessor leaves it."""
+    options = OPTIONS | {"launch_bounds": (largest_block, 1)}
+    known = inspect.signature(cuda.jit).parameters
+    return cuda.jit(**{name: value for name, value in options.items() if name in known})
+
+
+def device(function):
+    """A function that kernels call."""
+    return function if SIMULATED else cuda.jit(device=True)(function)
+
+
+def launch(function, grid, block, *arguments) -> None:
+    """Run a kernel on the default stream. Nothing is launched for an empty grid."""
+    grid = (grid,) if isinstance(grid, int) else grid
+    if not all(grid):
+        return
+    with warnings.catch_warnings():
+        # A small problem fills few multiprocessors: true, and nothing its user can change.
+        warnings.simplefilter("ignore")
+        configured = function[grid, block]
+    if not SIMULATED:
+        configured(*arguments)
+        return
+    # The simulator polls its threads in a loop: at Python's usual 5 ms a barrier costs that much.
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        configured(*arguments)
+    finally:
+        sys.setswitchinterval(interval)

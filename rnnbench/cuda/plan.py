@@ -1,0 +1,152 @@
+"""From a spec to what the kernels loop over. All they know of a cell stands here.
+
+The pre-activations of a step lie side by side: stage by stage, slot by slot, unit by unit, in
+A = Σ slots · width *columns*. A *link* is one source that feeds slots of one stage by a matrix.
+"""
+
+import functools
+from dataclasses import dataclass
+
+from rnnbench.errors import InputError
+from rnnbench.spec import INPUT, Cell, CellSpec
+
+
+@dataclass(frozen=True)
+class Link:
+    """slots[s] of the stage += matrix · source, for s in ``slots``."""
+
+    stage: int
+    source: str
+    slots: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    cell: Cell
+    input_links: tuple[Link, ...]  # from x, for all steps at once
+    links: tuple[Link, ...]  # from states and products, step by step
+
+    @property
+    def spec(self) -> CellSpec:
+        return self.cell.spec
+
+    def stage_links(self, k: int) -> list[tuple[int, Link]]:
+        """(number, link) of stage k's links."""
+        return [(i, link) for i, link in enumerate(self.links) if link.stage == k]
+
+    def source_kind(self, source: str) -> tuple[str, str]:
+        """Where a link's source lies: ("state" | "next" | "product", name); next: the state as
+        an earlier stage of the same step left it."""
+        if source in self.spec.state_names:
+            return "state", source
+        if any(source in stage.products for stage in self.spec.stages):
+            return "product", source
+        return "next", source.removesuffix("'")
+
+    def source_width(self, source: str) -> str:
+        """The letter of a source's width."""
+        if source == INPUT:
+            return "I"
+        kind, name = self.source_kind(source)
+        if kind != "product":
+            return self.spec.state(name).width
+        return next(stage.width for stage in self.spec.stages if name in stage.products)
+
+    def columns(self, sizes) -> tuple[dict[tuple[int, int], int], int]:
+        """(stage, slot) -> first column; and A."""
+        first, count = {}, 0
+        for k, stage in enumerate(self.spec.stages):
+            for j in range(len(stage.slots)):
+                first[k, j] = count
+                count += sizes[stage.width]
+        return first, count
+
+    def unit_columns(self, sizes) -> tuple[dict[tuple[int, int], int], int]:
+        """(stage, row) -> first column of a stage's per-unit parameters; and their number P."""
+        first, count = {}, 0
+        for k, stage in enumerate(self.spec.stages):
+            for j in range(len(unit_rows(self.spec, k))):
+                first[k, j] = count
+                count += sizes[stage.width]
+        return first, count
+
+    def fed_columns(self, source: str, sizes) -> list[tuple[int, int]]:
+        """Columns that a source feeds by matrices, as ranges, adjacent ones joined."""
+        first, _ = self.columns(sizes)
+        ranges: list[tuple[int, int]] = []
+        for link in self.input_links + self.links:
+            if link.source != source:
+                continue
+            width = sizes[self.spec.stages[link.stage].width]
+            for j in link.slots:
+                start = first[link.stage, j]
+                if ranges and ranges[-1][1] == start:
+                    ranges[-1] = (ranges[-1][0], start + width)
+                else:
+                    ranges.append((start, start + width))
+        return ranges
+
+    @property
+    def sources(self) -> list[str]:
+        """Every source of a matrix, x too."""
+        return list(dict.fromkeys(link.source for link in self.input_links + self.links))
+
+
+def stage_states(spec: CellSpec, k: int) -> list[str]:
+    """The states a stage's maths reads: those of its width, in spec order."""
+    return [s.name for s in spec.states if s.width == spec.stages[k].width]
+
+
+def earlier_saves(spec: CellSpec, k: int) -> list[tuple[int, int]]:
+    """(stage, index) of the saves a stage's maths reads: earlier stages' of its width."""
+    return [
+        (e, i)
+        for e in range(k)
+        if spec.stages[e].width == spec.stages[k].width
+        for i in range(len(spec.stages[e].saves))
+    ]
+
+
+def own_saves(spec: CellSpec, k: int) -> list[tuple[int, int]]:
+    return [(k, i) for i in range(len(spec.stages[k].saves))]
+
+
+def unit_rows(spec: CellSpec, k: int) -> list[tuple[str, int]]:
+    """(parameter, row) of the per-unit values a stage's maths receives; a scalar is one row."""
+    return [
+        (name, row)
+        for name in spec.stages[k].units
+        for row in range(len(spec.parameter(name).gates) or 1)
+    ]
+
+
+@functools.cache
+def make_plan(cell: Cell) -> Plan:
+    """The plan of a cell. InputError for a feature of its spec that these kernels lack."""
+    spec = cell.spec
+
+    def lacks(feature: str):
+        return InputError(f"cell {spec.name} has {feature}, which the cuda target does not support")
+
+    fed: dict[tuple[int, str], set[int]] = {}
+    for parameter in spec.parameters:
+        if parameter.transform:
+            raise lacks(f"a transform of {parameter.name} ({parameter.transform})")
+    for k, stage in enumerate(spec.stages):
+        if stage.inputs:
+            raise lacks(f"per-step inputs ({', '.join(stage.inputs)})")
+        for name, _ in unit_rows(spec, k):
+            if spec.parameter(name).gates and spec.parameter(name).width != stage.width:
+                raise lacks(f"a per-unit parameter of another width ({name})")
+        for term in stage.terms:
+            if not term.parameter:
+                raise lacks(f"a term without a parameter (of {term.source})")
+            if term.source:
+                slots = {stage.slots.index(slot) for slot in term.slots}
+                fed.setdefault((k, term.source), set()).update(slots)
+    links = [Link(k, source, tuple(sorted(slots))) for (k, source), slots in fed.items()]
+    return Plan(
+        cell,
+        tuple(link for link in links if link.source == INPUT),
+        tuple(link for link in links if link.source != INPUT),
+    )

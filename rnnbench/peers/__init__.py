@@ -1,0 +1,47 @@
+"""Implementations timed side by side, ours among them; each runs in a process of its own.
+
+A peer is a module that imports its framework inside its functions only, with
+
+    version() -> str                     ImportError where the framework is missing
+    offers(cell, direction) -> bool      without importing the framework
+    prepare(workload, threads) -> (run, arrays)
+
+``run()`` is what is timed; ``arrays(run())`` gives the arrays of ``workload.expected`` by name.
+"""
+
+import importlib
+from types import ModuleType
+
+from rnnbench.errors import MissingDependency, unknown
+
+OURS = "rnnbench"
+# name -> module
+PEERS = {
+    OURS: "rnnbench.peers.ours",
+    "torch": "rnnbench.peers.torch",
+    "onnxruntime": "rnnbench.peers.onnxruntime",
+}
+
+
+def load_peer(name: str) -> ModuleType:
+    """The module of a peer; InputError for an unknown name."""
+    if name not in PEERS:
+        raise unknown("peer", name, PEERS)
+    return importlib.import_module(PEERS[name])
+
+
+def choose_peers(asked=()) -> dict[str, str]:
+    """Ours, then the peers asked for (all that are installed if none): name -> version.
+
+    InputError for an unknown name, MissingDependency for one that was asked for and is missing.
+    """
+    versions = {OURS: load_peer(OURS).version()}
+    for name in dict.fromkeys(asked or PEERS):
+        try:
+            versions[name] = load_peer(name).version()
+        except ImportError as error:
+            if asked:
+                raise MissingDependency(
+                    f"{name} can't be imported ({error}); pip install 'rnnbench[{name}]'"
+                ) from error
+    return versions

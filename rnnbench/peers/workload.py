@@ -1,0 +1,98 @@
+"""One thing to be timed, its data, its exact result, and how many operations it takes."""
+
+import functools
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rnnbench.cells import get_cell
+from rnnbench.params import Case, random_case
+from rnnbench.shapes import Shape
+from rnnbench.spec import MATRIX
+
+FORWARD, TRAIN = "forward", "train"
+DIRECTIONS = (FORWARD, TRAIN)
+FLOPS = "2·T·B·(elements of the weight matrices, gates·H·(I+H)) forward, 3 times that for train"
+
+# Rounding in float32 departs from float64 by about 1e-6 of an array's size, another gate order,
+# a dropped bias or an ignored initial state by 0.1 and more. The mean is looser than the median
+# because one relu whose float32 pre-activation lands on the other side of zero changes the
+# gradients of a whole sequence. `rnnbench verify` is the place for finer judgement.
+MEDIAN_ERROR, MEAN_ERROR = 1e-4, 1e-2
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A cell at a shape, in float32, all sequences of length T.
+
+    direction forward: y and the final states. train: those, and the gradients of every parameter,
+    of x and of the initial states, given dy.
+    """
+
+    cell: str
+    shape: Shape
+    direction: str
+
+    def case(self) -> Case:
+        """The data, the same in every process."""
+        case = random_case(self.cell, *self.shape, dtype=np.float32, seed=1, ragged=False)
+        return replace(case, dstate={})
+
+    def flops(self) -> int:
+        """Multiplications and additions of the matrix products; nothing else is counted."""
+        _, _, inputs, H = self.shape
+        spec = get_cell(self.cell).spec
+        shapes = spec.parameter_shapes(inputs, H)
+        elements = sum(int(np.prod(shapes[p.name])) for p in spec.parameters if p.kind == MATRIX)
+        passes = 3 if self.direction == TRAIN else 1
+        return 2 * passes * elements * self.shape.T * self.shape.B
+
+    def expected(self) -> dict[str, np.ndarray]:
+        """The reference's result in float64: y, final.h …; for train also dW …, dx, dh0 …"""
+        arrays = exact(self.cell, self.shape)
+        if self.direction == TRAIN:
+            return arrays
+        return {name: a for name, a in arrays.items() if name == "y" or name.startswith("final.")}
+
+    def disagreement(self, arrays: dict[str, np.ndarray]) -> str:
+        """Empty where ``arrays`` agree with the reference, else one line: what does not."""
+        for name, want in self.expected().items():
+            if name not in arrays:
+                return f"no {name} returned"
+            got = np.asarray(arrays[name], np.float64)
+            if got.shape != want.shape:
+                return f"{name} has shape {got.shape}, not {want.shape}"
+            size = np.sqrt(np.mean(want * want))
+            error = np.abs(got - want)
+            mean, median = np.sqrt(np.mean(error * error)), np.median(error)
+            if not (mean <= MEAN_ERROR * size and median <= MEDIAN_ERROR * size):  # NaN too
+                return (
+                    f"{name} is off by {mean / size:.1e} of its size"
+                    if size
+                    else f"{name} is not 0"
+                )
+        return ""
+
+
+@functools.lru_cache(maxsize=1)  # both directions follow each other; the arrays may be large
+def exact(cell: str, shape: Shape) -> dict[str, np.ndarray]:
+    """All arrays of a train step by the reference, in float64."""
+    import rnnbench_reference as reference
+
+    case = Workload(cell, shape, TRAIN).case()
+
+    def wide(arrays):
+        return {name: a.astype(np.float64) for name, a in arrays.items()}
+
+    x, dy = case.x.astype(np.float64), case.dy.astype(np.float64)
+    run = reference.forward(cell, wide(case.params), x, wide(case.state))
+    return named(run, reference.backward(run.tape, dy))
+
+
+def named(run, gradients=None) -> dict[str, np.ndarray]:
+    """The arrays of a target's Forward and Gradients, by the names of ``expected``."""
+    arrays = {"y": run.y} | {f"final.{name}": a[-1] for name, a in run.states.items()}
+    if gradients is not None:
+        arrays |= {f"d{name}": a for name, a in gradients.params.items()} | {"dx": gradients.x}
+        arrays |= {f"d{name}0": a for name, a in gradients.state.items()}
+    return arrays
