@@ -72,22 +72,23 @@ def random_case(
     cell: str | Cell,
     T: int = 5,
     B: int = 3,
-    I: int = 4,  # noqa: E741 - the field's letter
+    I: int = 4,
     H: int = 7,
     dtype=np.float64,
     seed: int = 0,
     ragged: bool = True,
+    **widths: int,
 ) -> Case:
     """Random distinct weights, nonzero states, biases and upstream gradients, at odd sizes.
 
-    Ragged lengths always include 1 and T where B ≥ 2.
+    Ragged lengths always include 1 and T where B ≥ 2. widths: those of the spec beside I and H.
     """
     spec, dtype = get_cell(cell).spec, check_dtype(dtype)
     for name, n in (("T", T), ("B", B), ("I", I), ("H", H)):
         check_count(name, n)
     rng = np.random.default_rng(seed)
-    sizes = spec.sizes(I, H)
-    states = spec.state_shapes(B, H, I)
+    sizes = spec.sizes(I, H, **widths)
+    states = spec.state_shapes(B, H, I, **widths)
     lengths = None
     if ragged:
         lengths = rng.integers(1, T + 1, B)

@@ -15,7 +15,7 @@ class Shape(NamedTuple):
 
     T: int
     B: int
-    I: int  # noqa: E741 - the field's letter
+    I: int
     H: int
 
     @property

@@ -27,7 +27,7 @@ class Problem:
     name: str
     T: int
     B: int
-    I: int  # noqa: E741 - the field's letter
+    I: int
     H: int
     lengths: tuple[int, ...]
 
@@ -58,7 +58,7 @@ def draw(label: str, shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
 def golden_inputs(cell: str, problem: Problem) -> Case:
     """The inputs of one case: parameters, x, initial states, lengths, upstream gradients."""
     spec = get_cell(cell).spec
-    T, B, I, H = problem.T, problem.B, problem.I, problem.H  # noqa: E741
+    T, B, I, H = problem.T, problem.B, problem.I, problem.H
     states = spec.state_shapes(B, H, I)
 
     def array(name, shape, scale=1.0):

@@ -150,7 +150,7 @@ def decode(data: bytes, where: str) -> Golden:
 def tensor_shapes(cell: str, sizes: dict[str, int]) -> dict[str, tuple[str, tuple]]:
     """Tensor name -> (dtype, shape), of every tensor a case's file holds."""
     spec = get_cell(cell).spec
-    T, B, I, H = (sizes[letter] for letter in "TBIH")  # noqa: E741
+    T, B, I, H = (sizes[letter] for letter in "TBIH")
     states = spec.state_shapes(B, H, I)
     floats = (
         {f"param.{name}": shape for name, shape in spec.parameter_shapes(I, H).items()}

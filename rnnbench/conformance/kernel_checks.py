@@ -89,7 +89,7 @@ def everything(target, case: Case) -> dict[str, np.ndarray]:
 
 def allowance(dtype, case: Case, factor: float = 1.0):
     """The tolerance of conformance/tolerance.py at a case's sizes."""
-    T, B, I = case.x.shape  # noqa: E741 - the field's letter
+    T, B, I = case.x.shape
     sizes = {"T": T, "B": B, "I": I, "H": case.dy.shape[2]}
     return lambda expected: factor * tolerance(dtype, sizes, expected)
 

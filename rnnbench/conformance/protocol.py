@@ -37,7 +37,7 @@ from rnnbench.params import Case
 from rnnbench.spec import CellSpec
 
 
-def array_shapes(spec: CellSpec, T: int, B: int, I: int, H: int) -> dict[str, tuple]:  # noqa: E741
+def array_shapes(spec: CellSpec, T: int, B: int, I: int, H: int) -> dict[str, tuple]:
     """Name -> shape of every array a result may hold, in the order of comparison."""
     states = spec.state_shapes(B, H, I)
     params = spec.parameter_shapes(I, H)

@@ -85,7 +85,7 @@ def test_the_set_is_small_and_shipped():
 def test_the_golden_rule(cell, problem):
     case = cases.golden_inputs(cell, problem)
     spec = get_cell(cell).spec
-    T, B, I = case.x.shape  # noqa: E741
+    T, B, I = case.x.shape
     H = case.dy.shape[2]
     assert T >= 4 and B >= 3 and I != H and I % 2 and H % 2
     assert problem.name != "ragged" or {1, T} <= set(case.lengths)

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 import rnnbench_reference as reference
+
 from rnnbench.cells import cell_names
 from rnnbench.cuda.target import CUDATarget
 from rnnbench.errors import InputError
 from rnnbench.params import Case, random_case
 from rnnbench.target import get_target
 
-T, B, I, H = 5, 3, 4, 7  # noqa: E741 - the letters of the project
+T, B, I, H = 5, 3, 4, 7
 DTYPES = ["float32", "float64"]
 # float32: a few roundings of sums of about 20 terms; float64: the same, times 2⁻²⁹
 TOLERANCE = {"float32": 3e-6, "float64": 6e-15}

@@ -8,10 +8,9 @@ from types import SimpleNamespace
 import flint
 import numpy as np
 import pytest
-
 import rnnbench_reference as ref
 
-T, B, I, H = 5, 3, 4, 7  # noqa: E741 - the letters of the project
+T, B, I, H = 5, 3, 4, 7
 RAGGED = (3, 1, 5)
 
 

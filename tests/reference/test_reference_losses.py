@@ -3,7 +3,6 @@
 import flint
 import numpy as np
 import pytest
-
 import rnnbench_reference as ref
 
 T, B, H, K = 5, 4, 7, 3
