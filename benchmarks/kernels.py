@@ -3,7 +3,7 @@
 import time
 
 from rnnbench.peers import sgemm
-from rnnbench.peers.timing import PAUSE, time_calls
+from rnnbench.peers.timing import PAUSE, median_seconds
 from rnnbench.peers.workload import DIRECTIONS
 
 from . import common
@@ -42,9 +42,9 @@ class EveryCell(_Kernel):
     params = (*common.every_cell(), DIRECTIONS)
 
     def track_reference_speedup(self, checked, cell, shape, direction):
-        slow = time_calls(common.reference(cell, shape, direction))
+        slow = median_seconds(common.reference(cell, shape, direction))
         time.sleep(PAUSE)  # the reference's BLAS has threads that spin on
-        return slow / time_calls(self.run)
+        return slow / median_seconds(self.run)
 
     track_reference_speedup.unit = "times as fast as the reference"
 
@@ -58,9 +58,9 @@ class EveryShape(_Kernel):
         self.run()
 
     def track_sgemm_share(self, checked, cell, shape, direction):
-        product = sgemm.rate(time_calls(sgemm.prepare(threads=None)))
+        product = sgemm.rate(median_seconds(sgemm.prepare(threads=None)))
         time.sleep(PAUSE)
         flops = common.workload(cell, shape, direction).flops()
-        return flops / time_calls(self.run) / 1e9 / product
+        return flops / median_seconds(self.run) / 1e9 / product
 
     track_sgemm_share.unit = f"share of the SGEMM rate, {sgemm.source()}'s in the same process"

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rnnbench.errors import MissingDependency
+from rnnbench.target import get_target
+
 
 @pytest.mark.slow
 def test_cuda_kernels_in_the_simulator():
@@ -23,3 +26,10 @@ def test_cuda_kernels_in_the_simulator():
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
     assert " passed" in run.stdout
     assert "skipped" not in run.stdout
+
+
+def test_without_gpu_and_simulator_one_line_says_what_to_do(monkeypatch):
+    monkeypatch.setattr("rnnbench.cuda.target.available", lambda: False)
+    with pytest.raises(MissingDependency, match="NUMBA_ENABLE_CUDASIM=1") as caught:
+        get_target("cuda")
+    assert "rnnbench[cuda]" in str(caught.value) and "\n" not in str(caught.value)

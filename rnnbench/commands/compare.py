@@ -58,15 +58,19 @@ def command(cells, shapes, set_name, direction, peers, threads, rounds, json_pat
 
     console = Console()
     facts = head(machine(), versions, threads, rounds)
+
+    def save(results):
+        if json_path:
+            write_json(json_path, as_json(facts, results))
+
+    save([])  # a place that can't be written is known now and not in an hour
     show_head(console, facts)
-    results = measure(console, versions, threads, rounds, pairs, chosen)
+    results = measure(console, versions, threads, rounds, pairs, chosen, save)
     show_summary(console, results)
-    if json_path:
-        write_json(json_path, as_json(facts, results))
 
 
-def measure(console, versions, threads, rounds, pairs, shapes) -> list:
-    """All results; the tables of a cell are shown as soon as it is done."""
+def measure(console, versions, threads, rounds, pairs, shapes, save) -> list:
+    """All results; those of a cell are shown and saved as soon as it is done."""
     from rich.console import Console
 
     from rnnbench.peers.rounds import Comparison
@@ -89,4 +93,5 @@ def measure(console, versions, threads, rounds, pairs, shapes) -> list:
                 tables[workload.direction].append(result)
             for direction, rows in tables.items():
                 show_group(console, f"{cell}, {direction}", rows)
+            save(results)
     return results

@@ -13,7 +13,7 @@ from rnnbench.target import TARGETS, get_target
 from rnnbench.tasks import charlm
 from rnnbench.tasks.text import python_topics, split
 
-DEFAULT = charlm.Settings()
+DEFAULT = charlm.Settings(cell="")  # of its numbers; the cell must be given
 
 
 @click.group()
@@ -26,7 +26,7 @@ def command():
 
 
 @command.command("charlm")
-@click.option("--cell", default=DEFAULT.cell, show_default=True, help="Any cell's name.")
+@click.option("--cell", required=True, help="Any cell's name, such as lstm.")
 @click.option("--hidden", default=DEFAULT.hidden, show_default=True, help="Hidden units.")
 @click.option(
     "--embedding", type=int, help=f"Size of the characters' table.  [default: {DEFAULT.embedding}]"
@@ -75,9 +75,9 @@ def charlm_command(
     The same options on the same machine give the same numbers, bit for bit.
 
     \b
-    rnnbench train charlm
+    rnnbench train charlm --cell lstm
     rnnbench train charlm --cell gru --steps 500
-    rnnbench train charlm --one-hot --prompt "def " --temperature 0.5
+    rnnbench train charlm --cell lstm --one-hot --prompt "def " --temperature 0.5
     """
     if one_hot and embedding is not None:
         raise InputError(f"--embedding {embedding} and --one-hot exclude each other; give one")

@@ -5,19 +5,26 @@ can even load another cell's machine code. So each compiled kernel gets a file o
 by a hash of everything it depends on: signature, processor, and every source file of the
 equations and of this folder (an edit in an imported file would else go unnoticed). There is no
 index to lose, and a file appears by a rename, whole.
+
+Numba also tells functions of one name apart by a counter that each process starts anew. Kernels
+that two processes compiled may then define one symbol with different code, and whoever loads both
+runs the wrong one. So the functions a kernel calls are named by a hash of what they do.
 """
 
 import functools
 import hashlib
 import pickle
+import types
 from pathlib import Path
 
 import numba
+from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 
-# NaN and inf keep flowing: no nnan, no ninf. No reassoc: sums keep their order, so that bits do
-# not depend on how rows are split over threads.
-OPTIONS = {"fastmath": {"contract", "nsz"}, "error_model": "numpy", "nogil": True}
+# No fastmath at all: NaN and inf flow, and every operation rounds once. LLVM makes a vector and a
+# scalar copy of a loop and picks one at run time, by the arrays' places; were it free to contract
+# a multiply and an add in each as it likes, bits would depend on how rows are split over threads.
+OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True}
 
 
 @functools.cache
@@ -77,8 +84,28 @@ class KernelFiles:
         """Nothing to forget: a stale entry's name is never asked for again."""
 
 
+def contents(function: types.FunctionType) -> str:
+    """A hash of a function's code and of everything it names: same hash, same machine code."""
+
+    def describe(value) -> str:
+        if isinstance(value, Dispatcher):
+            return value.py_func.__qualname__  # a hash itself
+        if isinstance(value, types.FunctionType):
+            return f"{value.__module__}.{value.__qualname__}"
+        if isinstance(value, types.CodeType):
+            parts = [value.co_code.hex(), value.co_names, value.co_varnames]
+            return repr([*parts, [describe(c) for c in value.co_consts]])
+        return repr(value)
+
+    code = function.__code__
+    named = [describe(function.__globals__.get(name)) for name in code.co_names]
+    held = [describe(cell.cell_contents) for cell in function.__closure__ or ()]
+    return hashlib.sha256(repr([describe(code), named, held]).encode()).hexdigest()[:24]
+
+
 def device(function):
     """A function that kernels call; compiled into each of them."""
+    function.__qualname__ = f"{function.__name__.strip('<>')}_{contents(function)}"
     return numba.njit(**OPTIONS)(function)
 
 

@@ -26,7 +26,6 @@ def lanes(dtype) -> int:
 def tile(m: int, n: int):
     """The intrinsic (zero, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, K) for m×n vectors."""
 
-    @intrinsic
     def product(typing, zero, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, K):
         def generate(context, builder, signature, args):
             _, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, K = args
@@ -86,7 +85,8 @@ def tile(m: int, n: int):
 
         return types.void(zero, *[types.int64] * 10), generate
 
-    return product
+    product.__name__ = f"tile_{m}x{n}"
+    return intrinsic(product)
 
 
 def column(n: int):

@@ -14,18 +14,25 @@ from rnnbench.cuda.jit import SIMULATED, kernel, launch
 TILE, LARGEST_TILE = (2 if SIMULATED else 16), 16
 EACH = 4
 DEPTH = 4 if SIMULATED else 16
+LINE = DEPTH + 1  # of A's tile; odd: the elements of a column lie in different banks
+
+
+def shared_size(tile: int) -> int:
+    """Elements of shared memory: A's tile (side, LINE), then B's (DEPTH, side)."""
+    return EACH * tile * (LINE + DEPTH)
 
 
 def outer(tile: int):
-    """outer(left, right, i, j, k, sums): sums + column k of A's tile times row k of B's."""
+    """outer(shared, left, right, sums): sums + the elements of A's tile from ``left`` on times
+    those of B's from ``right`` on."""
     body = "; ".join(
-        [f"a{p} = left[i + {p * tile}, k]" for p in range(EACH)]
-        + [f"b{q} = right[k, j + {q * tile}]" for q in range(EACH)]
+        [f"a{p} = shared[left + {p * tile * LINE}]" for p in range(EACH)]
+        + [f"b{q} = shared[right + {q * tile}]" for q in range(EACH)]
     )
     sums = "".join(
         f"sums[{p * EACH + q}] + a{p} * b{q}, " for p in range(EACH) for q in range(EACH)
     )
-    return generated("left, right, i, j, k, sums", f"{body}; return ({sums})")
+    return generated("shared, left, right, sums", f"{body}; return ({sums})")
 
 
 def put(tile: int):
@@ -41,24 +48,24 @@ def put(tile: int):
 
 @functools.cache
 def gemm_kernel(tile: int, dtype: str):
-    """kernel[(⌈M/side⌉, ⌈N/side⌉), (tile, tile)](view, index, a, b, c), side = EACH·tile.
+    """kernel[(⌈M/side⌉, ⌈N/side⌉), (tile, tile), stream, bytes](view, index, a, b, c), with
+    side = EACH·tile and room for ``shared_size(tile)`` elements.
 
     c[c0 + m·cm + n] = Σ_k a[a0 + m·am + k·ak] · b[b0 + k·bk + n·bn], k = index[first], … ,
     index[first + K - 1] in this order, whatever the tile; view = (M, N, K, first, a0, am, ak,
     b0, bk, bn, c0, cm), int64.
     """
     number = from_dtype(np.dtype(dtype))
-    side, threads, depth = EACH * tile, tile * tile, DEPTH
+    side, threads, depth, line = EACH * tile, tile * tile, DEPTH, LINE
     multiply, write = outer(tile), put(tile)
-    # an odd line: the elements of a column lie in different banks
-    left_shape, right_shape = (side, depth + 1), (depth, side + 1)
+    right = side * line
     nothing = (number(0),) * (EACH * EACH)
 
     @kernel(threads)
     def gemm(view, index, a, b, c):
         M, N, K, first, a0, am, ak, b0, bk, bn, c0, cm = view
-        left = cuda.shared.array(left_shape, number)
-        right = cuda.shared.array(right_shape, number)
+        # Dynamic: in the simulator threads race for the making of a static array.
+        shared = cuda.shared.array(0, number)
         i, j = cuda.threadIdx.y, cuda.threadIdx.x
         m0, n0 = cuda.blockIdx.x * side, cuda.blockIdx.y * side
         sums = nothing
@@ -70,15 +77,15 @@ def gemm_kernel(tile: int, dtype: str):
                 value = number(0)
                 if m0 + m < M and k0 + k < K:
                     value = a[a0 + (m0 + m) * am + index[first + k0 + k] * ak]
-                left[m, k] = value
+                shared[m * line + k] = value
                 k, n = (e % depth, e // depth) if bk == 1 else (e // side, e % side)
                 value = number(0)
                 if n0 + n < N and k0 + k < K:
                     value = b[b0 + index[first + k0 + k] * bk + (n0 + n) * bn]
-                right[k, n] = value
+                shared[right + k * side + n] = value
             cuda.syncthreads()
             for k in range(depth):
-                sums = multiply(left, right, i, j, k, sums)
+                sums = multiply(shared, i * line + k, right + k * side + j, sums)
             cuda.syncthreads()
         m, n = m0 + i, n0 + j
         write(c, c0 + m * cm + n, cm, M - m, N - n, sums)
@@ -107,4 +114,5 @@ def gemm(
     K = order.stop - order.start
     view = (*shape, K, order.start, *a[1:], *b[1:], c.start, c.row)
     kernel = gemm_kernel(tile, c.buffer.dtype.name)
-    launch(kernel, grid, (tile, tile), view, index, a.buffer, b.buffer, c.buffer)
+    size = shared_size(tile) * c.buffer.dtype.itemsize
+    launch(kernel, grid, (tile, tile), view, index, a.buffer, b.buffer, c.buffer, shared=size)

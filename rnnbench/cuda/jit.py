@@ -38,15 +38,18 @@ def device(function):
     return function if SIMULATED else cuda.jit(device=True)(function)
 
 
-def launch(function, grid, block, *arguments) -> None:
-    """Run a kernel on the default stream. Nothing is launched for an empty grid."""
+def launch(function, grid, block, *arguments, shared: int = 0) -> None:
+    """Run a kernel on the default stream, with ``shared`` bytes of dynamic shared memory.
+
+    Nothing is launched for an empty grid.
+    """
     grid = (grid,) if isinstance(grid, int) else grid
     if not all(grid):
         return
     with warnings.catch_warnings():
         # A small problem fills few multiprocessors: true, and nothing its user can change.
         warnings.simplefilter("ignore")
-        configured = function[grid, block]
+        configured = function[grid, block, 0, shared]
     if not SIMULATED:
         configured(*arguments)
         return

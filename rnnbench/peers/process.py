@@ -86,7 +86,7 @@ def _environment(values: dict[str, str]):
 
 def serve(pipe, module_name: str, threads: int) -> None:
     """The peer's side: answer until the pipe closes."""
-    from rnnbench.peers.timing import time_calls
+    from rnnbench.peers.timing import median_seconds
 
     module, run = None, None
     while True:
@@ -97,7 +97,7 @@ def serve(pipe, module_name: str, threads: int) -> None:
         try:
             module = module or importlib.import_module(module_name)
             if question == "time":
-                answer = time_calls(run)
+                answer = median_seconds(run)
             elif value is None:
                 run, answer = module.prepare(threads), None
             else:

@@ -11,9 +11,12 @@ PAUSE = 0.1
 SECONDS, AT_LEAST = 0.15, 3
 
 
-def time_calls(run: Callable[[], object]) -> float:
+def median_seconds(run: Callable[[], object]) -> float:
     """Median seconds of a call: one untimed (it wakes threads and fills caches), then as many as
-    fit into ``SECONDS``, no fewer than ``AT_LEAST``."""
+    fit into ``SECONDS``, no fewer than ``AT_LEAST``.
+
+    (Not named time_…: asv takes every function of that name, imported ones too, for a benchmark.)
+    """
     samples = []
     run()
     collecting = gc.isenabled()

@@ -34,7 +34,7 @@ EVALUATION_WINDOW = 500
 class Settings:
     """What a training run depends on, besides the text. embedding 0: one-hot input."""
 
-    cell: str = "lstm"
+    cell: str
     hidden: int = 128
     embedding: int = 64
     steps: int = 1500

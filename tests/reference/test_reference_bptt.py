@@ -73,7 +73,7 @@ def test_ragged_chunks_equal_full_where_no_gradient_crosses_an_edge(random_case)
 
 @pytest.mark.parametrize("k", [0, -1, 2.0, True, None])
 def test_chunked_refuses_k(k, random_case):
-    with pytest.raises(ValueError, match="k: .*, expected an integer of at least 1"):
+    with pytest.raises(ValueError, match=r"k: .*, expected an integer of at least 1"):
         both(random_case("gru"), k)
 
 

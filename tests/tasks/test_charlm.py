@@ -16,7 +16,8 @@ from rnnbench.tasks.charlm import Settings, evaluate, initial_model, sample, tra
 from rnnbench.tasks.text import Vocabulary, python_topics
 
 TEXT = python_topics()[:20_000]
-TINY = {"hidden": 16, "embedding": 8, "batch": 8, "window": 12, "rate": 0.01}
+CELL = cell_names()[0]
+TINY = {"cell": CELL, "hidden": 16, "embedding": 8, "batch": 8, "window": 12, "rate": 0.01}
 
 
 @pytest.fixture(params=["reference", "cpu"])
@@ -25,13 +26,13 @@ def target(request):
 
 
 def untrained(embedding=8, text=TEXT):
-    settings = Settings(hidden=16, embedding=embedding)
+    settings = Settings(CELL, hidden=16, embedding=embedding)
     return initial_model(settings, Vocabulary.of(text))
 
 
 @pytest.mark.parametrize("cell", cell_names())
 def test_any_cell_learns_more_than_the_frequencies(cell):
-    settings = Settings(cell=cell, steps=150, **(TINY | {"rate": 0.03}))
+    settings = Settings(**(TINY | {"cell": cell, "steps": 150, "rate": 0.03}))
     target, seen = get_target("cpu"), []
     training = train(TEXT, target, settings, lambda step, bits: seen.append((step, bits)))
     assert seen == list(enumerate(training.bits, 1))
@@ -65,7 +66,7 @@ def test_same_seed_same_bits_whatever_the_threads(embedding):
 
 @pytest.mark.parametrize("cell", cell_names())
 def test_the_reference_replays_the_first_steps(cell):
-    settings = Settings(cell=cell, steps=5, **TINY)
+    settings = Settings(**(TINY | {"cell": cell, "steps": 5}))
     fast, slow = (train(TEXT, get_target(name), settings).bits for name in ("cpu", "reference"))
     np.testing.assert_allclose(fast, slow, rtol=1e-4)
 
@@ -96,7 +97,7 @@ def test_gradients_by_finite_differences(embedding):
 
 def test_the_state_is_carried_from_window_to_window(target):
     """At a rate of next to nothing, windows of 5 see what one of 20 sees."""
-    slow = {"steps": 4, "batch": 4, "window": 5, "rate": 1e-12, "hidden": 16, "embedding": 8}
+    slow = TINY | {"steps": 4, "batch": 4, "window": 5, "rate": 1e-12}
     short = train(TEXT, target, Settings(**slow)).bits
     long = train(TEXT, target, Settings(**(slow | {"steps": 1, "window": 20}))).bits
     assert np.mean(short) == pytest.approx(long[0], rel=1e-6)
@@ -195,8 +196,9 @@ def test_bad_evaluation():
 
 def test_the_command_trains_scores_and_writes(tmp_path):
     path = tmp_path / "run.json"
-    arguments = "train charlm --hidden 8 --steps 3 --sample 20 --prompt [b] --json".split()
-    result = CliRunner().invoke(cli.main, [*arguments, str(path)])
+    arguments = "--hidden 8 --steps 3 --sample 20 --prompt [b]".split()
+    command = ["train", "charlm", "--cell", CELL, *arguments, "--json", str(path)]
+    result = CliRunner().invoke(cli.main, command)
     assert result.exit_code == 0, result.output
     written = json.loads(path.read_text())
     assert f"held-out bits per character: {written['held_out_bits_per_character']:.3f}" in (
@@ -220,7 +222,7 @@ def test_the_command_trains_scores_and_writes(tmp_path):
     ],
 )
 def test_the_command_refuses_in_one_line(arguments, message, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["rnnbench", "train", "charlm", *arguments])
+    monkeypatch.setattr(sys, "argv", ["rnnbench", "train", "charlm", "--cell", CELL, *arguments])
     with pytest.raises(SystemExit) as stopped:
         cli.run()
     assert stopped.value.code == 2

@@ -1,0 +1,202 @@
+"""The CPU target beyond verify: bits, threads, forks, layouts, NaN and inf, reuse."""
+
+import multiprocessing
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rnnbench import cell_names, get_target
+from rnnbench.conformance.kernel_checks import everything
+from rnnbench.params import random_case
+
+CELLS = cell_names()
+
+
+def big(cell, dtype=np.float32):
+    """Large enough for several tiles, blocks and threads."""
+    return random_case(cell, T=7, B=13, I=21, H=67, dtype=dtype, seed=11)
+
+
+def same_bits(a: dict, b: dict) -> bool:
+    return all(a[k].tobytes() == b[k].tobytes() for k in a)
+
+
+def child(cell, queue):
+    queue.put(everything(get_target("cpu", threads=2), big(cell)))
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Share out even small work."""
+    monkeypatch.setattr("rnnbench.cpu.target.WORTH_A_THREAD", 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("cell", CELLS)
+def test_same_bits_for_any_number_of_threads_and_any_run(cell, dtype, eager):
+    one = everything(get_target("cpu", threads=1), big(cell, dtype))
+    for threads in (1, 2, 3, 16):
+        assert same_bits(one, everything(get_target("cpu", threads=threads), big(cell, dtype)))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_batch_split_equals_the_whole_batch(cell):
+    target, case = get_target("cpu"), big(cell)
+    whole = everything(target, case)
+    for rows in (slice(0, 5), slice(5, 13)):
+        part = everything(
+            target,
+            replace(
+                case,
+                x=case.x[:, rows],
+                dy=case.dy[:, rows],
+                lengths=case.lengths[rows],
+                state={k: v[rows] for k, v in case.state.items()},
+                dstate={k: v[rows] for k, v in case.dstate.items()},
+            ),
+        )
+        for name in ("y", "dx"):
+            assert whole[name][:, rows].tobytes() == part[name].tobytes()
+
+
+def test_two_python_threads_at_once(eager):
+    target, cells = get_target("cpu", threads=2), CELLS[:2] * 2
+    want = {cell: everything(target, big(cell)) for cell in cells}
+    wrong = []
+
+    def work(cell):
+        for _ in range(5):
+            if not same_bits(want[cell], everything(target, big(cell))):
+                wrong.append(cell)
+
+    workers = [threading.Thread(target=work, args=(cell,)) for cell in cells]
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="this system has no fork"
+)
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_computes_too(eager):
+    want = everything(get_target("cpu", threads=2), big(CELLS[0]))
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    process = context.Process(target=child, args=(CELLS[0], queue))
+    process.start()
+    got = queue.get(timeout=60)
+    process.join(60)
+    assert process.exitcode == 0
+    assert same_bits(want, got)
+
+
+def test_an_error_in_a_worker_thread_is_raised():
+    from rnnbench.cpu.threads import share
+
+    def body(lo, hi):
+        if lo:
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        share(3, 10, body)
+
+
+def test_ranges_cover_each_item_once():
+    from rnnbench.cpu.threads import share
+
+    for total in (1, 2, 7, 64):
+        for threads in (1, 2, 3, 100):
+            seen = []
+            share(threads, total, lambda lo, hi, seen=seen: seen.extend(range(lo, hi)))
+            assert sorted(seen) == list(range(total))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_layouts_and_read_only_arrays(cell):
+    """Fortran order, strides and read-only arrays give the same bits and are not written to."""
+    target, case = get_target("cpu"), random_case(cell, seed=13)
+
+    def odd(array):
+        wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype, order="F")
+        view = wide[..., ::2]
+        view[...] = array
+        view.flags.writeable = False
+        return view
+
+    strange = replace(
+        case,
+        params={k: odd(v) for k, v in case.params.items()},
+        x=odd(case.x),
+        dy=odd(case.dy),
+        state={k: odd(v) for k, v in case.state.items()},
+        dstate={k: odd(v) for k, v in case.dstate.items()},
+        lengths=odd(case.lengths),
+    )
+    assert same_bits(everything(target, case), everything(target, strange))
+    np.testing.assert_array_equal(strange.x, case.x)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_nan_reaches_what_depends_on_it_and_nothing_else(cell):
+    target, case = get_target("cpu"), random_case(cell, seed=14, ragged=False)
+    x = case.x.copy()
+    x[2, 1, 0] = np.nan
+    clean, y = everything(target, case)["y"], everything(target, replace(case, x=x))["y"]
+    assert np.isnan(y[2:, 1]).all()
+    np.testing.assert_array_equal(y[:2], clean[:2])
+    np.testing.assert_array_equal(y[:, [0, 2]], clean[:, [0, 2]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("cell", CELLS)
+def test_inf_behaves_as_in_the_reference(cell, dtype):
+    case = random_case(cell, seed=15, dtype=dtype, ragged=False)
+    x = case.x.copy()
+    x[1, 0, 1], x[3, 2, 0] = np.inf, -np.inf
+    case = replace(case, x=x)
+    got = everything(get_target("cpu"), case)["y"]
+    with np.errstate(invalid="ignore"):
+        want = everything(get_target("reference"), case)["y"]
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    np.testing.assert_array_equal(np.isinf(got), np.isinf(want))
+    finite = np.isfinite(want)
+    np.testing.assert_allclose(got[finite], want[finite], rtol=0, atol=1e3 * np.finfo(dtype).eps)
+
+
+def test_workspaces_are_reused_and_results_are_not():
+    """The second call allocates no new scratch, and leaves the first call's results alone."""
+    target = get_target("cpu")
+    case, other = random_case(CELLS[0], seed=16), random_case(CELLS[0], seed=17)
+    first = everything(target, case)
+    kept = {k: v.copy() for k, v in first.items()}
+    buffers = {k: id(v) for k, v in target.workspace.buffers.items()}
+    everything(target, other)
+    assert {k: id(v) for k, v in target.workspace.buffers.items()} == buffers
+    assert same_bits(first, kept)
+
+
+def test_a_tape_serves_twice_and_results_are_read_only():
+    target, case = get_target("cpu"), random_case(CELLS[-1], seed=18)
+    y, states, tape = target.forward(*case.forward_arguments())
+    first = target.backward(tape, case.dy, case.dstate)
+    again = target.backward(tape, case.dy, case.dstate)
+    assert same_bits(first.params | {"x": first.x}, again.params | {"x": again.x})
+    assert not y.flags.writeable
+    assert not states["h"].flags.writeable
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("M", "K", "N"), [(1, 1, 1), (7, 300, 65), (13, 5, 130), (3, 517, 16)])
+def test_matmul(M, K, N, dtype):
+    rng = np.random.default_rng(19)
+    a, b = rng.uniform(-1, 1, (M, K)).astype(dtype), rng.uniform(-1, 1, (K, N)).astype(dtype)
+    want = a.astype(np.float64) @ b.astype(np.float64)
+    got = get_target("cpu").matmul(a, b)
+    assert got.dtype == dtype
+    # a sum of K products rounds at most K times (Higham 2002, section 3.1)
+    assert np.abs(got - want).max() <= K * np.finfo(dtype).eps * (np.abs(a) @ np.abs(b)).max()

@@ -1,0 +1,99 @@
+"""The scalar maths keeps its number type: a bare literal would make float32 maths float64."""
+
+import numpy as np
+import pytest
+
+from rnnbench import cell_names, get_cell
+from rnnbench.bind import bind
+from rnnbench.cpu.functions import equation
+from rnnbench.equations import functions
+
+CELLS = cell_names()
+
+
+def stages(name):
+    """(function, its arguments in float64, what it returns must be all floats) a stage."""
+    cell = get_cell(name)
+    spec, rng = cell.spec, np.random.default_rng(5)
+
+    def numbers(n):
+        return tuple(rng.uniform(-1, 1, n))
+
+    saves = 0
+    for k, stage in enumerate(spec.stages):
+        units = sum(len(spec.parameter(n).gates) for n in stage.units)
+        states = sum(s.width == stage.width for s in spec.states)
+        outputs = len(stage.products) + len(stage.states)
+        yield cell.forward[k], tuple(map(numbers, (len(stage.slots), states, saves, units)))
+        saves += len(stage.saves)
+        given = (outputs, len(stage.saves), states, saves, units)
+        yield cell.backward[k], tuple(map(numbers, given))
+
+
+def flat(value):
+    return [v for part in value for v in flat(part)] if isinstance(value, tuple) else [value]
+
+
+def cast(value, kind):
+    return tuple(cast(v, kind) for v in value) if isinstance(value, tuple) else kind(value)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CELLS)
+def test_python_keeps_the_type(name, dtype):
+    for function, arguments in stages(name):
+        assert {type(v) for v in flat(function(*cast(arguments, dtype)))} == {dtype}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_cpu_keeps_the_type_and_the_value(name):
+    for function, arguments in stages(name):
+        compiled = equation(function)
+        got = compiled(*cast(arguments, np.float32))
+        kinds = {str(t) for t in compiled.nopython_signatures[-1].return_type}
+        assert not any("float64" in kind for kind in kinds)
+        want = function(*arguments)
+        # a few operations on numbers of order one, each rounded once
+        np.testing.assert_allclose(flat(got), flat(want), rtol=3e-6, atol=3e-6)
+
+
+def test_a_bare_literal_would_be_seen():
+    def wrong(a, s, q, p):
+        return (1.0 - a[0],), ()
+
+    compiled = equation(wrong)
+    compiled((np.float32(0.5),), (), (), ())
+    assert "float64" in str(compiled.nopython_signatures[-1].return_type)
+
+
+@pytest.mark.parametrize("function", [functions.relu, functions.step])
+def test_kinks_and_nan(function):
+    compiled = equation(function)
+    for dtype in (np.float32, np.float64):
+        assert compiled(dtype(0)) == function(dtype(0)) == 0
+        assert compiled(dtype(-2)) == function(dtype(-2)) == 0
+        assert compiled(dtype(2)) == function(dtype(2)) > 0
+        assert np.isnan(compiled(dtype("nan")))
+        assert np.isnan(function(dtype("nan")))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sigmoid_reaches_both_tails(dtype):
+    compiled = equation(functions.sigmoid)
+    for x, want in ((1e4, 1.0), (-1e4, 0.0), (np.inf, 1.0), (-np.inf, 0.0)):
+        assert compiled(dtype(x)) == functions.sigmoid(dtype(x)) == want
+    assert np.isnan(compiled(dtype("nan")))
+
+
+def test_bind_reaches_helpers_and_closures():
+    """What a target compiles is a copy: the original runs on as Python."""
+    seen = []
+    cell = get_cell("lstm")
+    inner = cell.forward[0]
+
+    def outer(a, s, q, p):
+        return inner(a, s, q, p)
+
+    bind(outer, lambda f: seen.append(f.__name__) or f, {})
+    assert {"outer", inner.__name__, "memory"} <= set(seen)
+    assert inner is cell.forward[0]

@@ -1,0 +1,124 @@
+"""Job 1 itself: it passes on what is right, and fails on every planted mistake."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from rnnbench import InputError, cell_names, get_cell, get_target
+from rnnbench.cli import main
+from rnnbench.conformance.kernel_checks import CHECKS, Context, check_edges, check_random
+from rnnbench.conformance.plants import PLANTS, PlantedTarget
+from rnnbench.conformance.reference_checks import check_reference
+from rnnbench.conformance.verify import Unit, location, run_unit, select
+
+CELLS = cell_names()
+APPLICABLE = [(p, c) for p in PLANTS for c in CELLS if PLANTS[p].applies(get_cell(c))]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_cpu_kernels_are_right(cell, dtype):
+    report = run_unit(Unit(cell, "cpu", dtype))
+    assert report.passed, report.crash or report.first_failure
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_reference_is_right(cell):
+    assert all(result.passed for result in check_reference(cell))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("plant", "cell"), APPLICABLE)
+def test_every_plant_is_caught_on_the_cpu(plant, cell, dtype):
+    report = run_unit(Unit(cell, "cpu", dtype), plant)
+    assert not report.crash
+    assert not report.passed
+
+
+def test_a_plant_that_does_not_apply_changes_nothing():
+    plant = PLANTS["reversed-peepholes"]
+    cell = next(c for c in CELLS if not plant.applies(get_cell(c)))
+    target = PlantedTarget(get_target("reference"), plant)
+    context = Context(target, get_target("reference"), cell, np.dtype("float64"), quick=True)
+    assert all(result.passed for result in check_edges(context))
+
+
+def test_a_wrong_reference_gradient_is_caught(monkeypatch):
+    import rnnbench_reference as reference
+
+    real = reference.backward
+
+    def wrong(*arguments):
+        grads = real(*arguments)
+        grads.params["R"][0, 0] *= 1.001
+        return grads
+
+    monkeypatch.setattr(reference, "backward", wrong)
+    bad = [r.argument for r in check_reference(CELLS[0]) if not r.passed]
+    assert set(bad) == {"dR"}
+
+
+def test_float32_error_is_far_below_its_tolerance():
+    """The tolerances are not so wide that they hide a loss of accuracy: a tenth is enough."""
+    for cell in CELLS:
+        c = Context(get_target("cpu"), get_target("reference"), cell, np.dtype("float32"), True)
+        assert all(r.error <= 0.1 * r.tolerance for r in check_random(c))
+
+
+def test_every_check_yields_something():
+    cell = next(c for c in CELLS if get_cell(c).spec.reductions)
+    target = get_target("reference")
+    for check in CHECKS:
+        assert list(check(Context(target, target, cell, np.dtype("float64"), True))), check
+
+
+def test_a_location_names_the_gate():
+    cell = next(c for c in CELLS if len(get_cell(c).spec.gates) > 2)
+    gate = get_cell(cell).spec.gates[2]
+    rows = 7 * len(get_cell(cell).spec.gates)
+    assert location(cell, "dW", (15, 3), (rows, 4)) == f"dW[{gate}:1,3]"
+    assert location(cell, "y", (0, 1, 2), (5, 3, 7)) == "y[0,1,2]"
+
+
+def test_selection():
+    assert len(select([], [], [])) == len(CELLS) * 5
+    assert select(["lstm"], ["cpu"], ["float32"]) == [Unit("lstm", "cpu", "float32")]
+    with pytest.raises(InputError, match="unknown cell 'nosuch'"):
+        select(["nosuch"], [], [])
+    with pytest.raises(InputError, match="unknown target 'tpu'"):
+        select([], ["tpu"], [])
+    with pytest.raises(InputError, match="unknown dtype 'float16'"):
+        select([], [], ["float16"])
+
+
+def test_command_passes_and_writes_json(tmp_path):
+    out = tmp_path / "verify.json"
+    run = CliRunner().invoke(
+        main, ["verify", "--cell", "gru", "--target", "cpu", "-j", "1", "--json", str(out)]
+    )
+    assert run.exit_code == 0, run.output
+    assert "2 of 2 pass" in run.output
+    assert all(len(line) <= 80 for line in run.output.splitlines())
+    data = json.loads(out.read_text())
+    assert data["passed"] is True
+    assert [u["dtype"] for u in data["units"]] == ["float32", "float64"]
+    assert all(u["worst"]["ratio"] <= 1 for u in data["units"])
+
+
+def test_command_fails_on_a_plant_and_points_at_it():
+    arguments = ["verify", "--cell", "lstm", "--target", "cpu", "--dtype", "float32", "-j", "1"]
+    run = CliRunner().invoke(main, [*arguments, "--plant", "dropped-bias"])
+    assert run.exit_code == 1
+    assert "caught on 1 of 1" in run.output
+    assert "first in 'random' at y[" in run.output
+    run = CliRunner().invoke(main, [*arguments, "--plant", "gradient-0.1%"])
+    assert run.exit_code == 1
+    assert "[i:" in run.output  # the gradient of gate i's pre-activation is the one that is wrong
+
+
+def test_command_lists_plants():
+    run = CliRunner().invoke(main, ["verify", "--plant", "list"])
+    assert run.exit_code == 0
+    assert all(name in run.output for name in PLANTS)
