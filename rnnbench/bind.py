@@ -1,5 +1,6 @@
 """Compile an equation for a target: the function, and the helpers it calls by name."""
 
+import dis
 import types
 from collections.abc import Callable, Mapping
 
@@ -17,8 +18,9 @@ def bind(function: Callable, compiled: Callable, known: Mapping[Callable, object
         return known[value] if value in known else bind(value, compiled, known)
 
     names = dict(function.__globals__)
-    for name in function.__code__.co_names:
-        if name in names:
+    for instruction in dis.get_instructions(function):
+        name = instruction.argval
+        if instruction.opname == "LOAD_GLOBAL" and name in names:
             names[name] = replaced(names[name])
     closure = tuple(types.CellType(replaced(c.cell_contents)) for c in function.__closure__ or ())
     return compiled(

@@ -75,16 +75,21 @@ class ReferenceTarget(Target):
 
     name = "reference"
 
-    def forward(self, cell, params, x, state=None, lengths=None):
+    class Tape(NamedTuple):
+        problem: Problem
+        reference: object
+
+    def run_forward(self, problem):
         import rnnbench_reference as reference
 
-        p = check_problem(cell, params, x, state, lengths)
-        return Forward(*reference.forward(p.spec.name, p.params, p.x, p.state, p.lengths))
+        p = problem
+        run = reference.forward(p.spec.name, p.params, p.x, p.state, p.lengths)
+        return Forward(run.y, run.states, self.Tape(problem, run.tape))
 
-    def backward(self, tape, dy=None, dstate=None):
+    def run_backward(self, tape, dy, dstate):
         import rnnbench_reference as reference
 
-        return Gradients(*reference.backward(tape, dy, dstate))
+        return Gradients(*reference.backward(tape.reference, dy, dstate))
 
     def run_matmul(self, a, b):
         return a @ b

@@ -30,7 +30,7 @@ def child(cell, queue):
 @pytest.fixture
 def eager(monkeypatch):
     """Share out even small work."""
-    monkeypatch.setattr("rnnbench.cpu.target.WORTH_A_THREAD", 1)
+    monkeypatch.setattr("rnnbench.cpu.products.WORTH_A_THREAD", 1)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -174,9 +174,9 @@ def test_workspaces_are_reused_and_results_are_not():
     case, other = random_case(CELLS[0], seed=16), random_case(CELLS[0], seed=17)
     first = everything(target, case)
     kept = {k: v.copy() for k, v in first.items()}
-    buffers = {k: id(v) for k, v in target.workspace.buffers.items()}
+    buffers = {k: id(v) for k, v in target.products.workspace.buffers.items()}
     everything(target, other)
-    assert {k: id(v) for k, v in target.workspace.buffers.items()} == buffers
+    assert {k: id(v) for k, v in target.products.workspace.buffers.items()} == buffers
     assert same_bits(first, kept)
 
 

@@ -16,13 +16,16 @@ PEERS = {"torch", "onnxruntime", "onnx", "jax", "tensorflow", "keras", "openvino
 
 
 def imports(path: Path, top_level_only: bool = False) -> set[str]:
-    """Names a file imports: ``a.b`` for ``import a.b`` and ``a.b.c`` for ``from a.b import c``."""
+    """Names a file imports: ``a.b`` for ``import a.b`` and ``a.b.c`` for ``from a.b import c``.
+
+    A relative import stays inside its package and is left out.
+    """
     tree = ast.parse(path.read_text())
     found = set()
     for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and not node.level:
             found |= {f"{node.module}.{name.name}" for name in node.names}
     return found
 
