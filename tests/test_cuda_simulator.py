@@ -14,7 +14,8 @@ from rnnbench.target import get_target
 @pytest.mark.slow
 def test_cuda_kernels_in_the_simulator():
     folder = Path(__file__).parent
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "cuda")]
+    # -P: test the installed package, not the folder pytest is started in
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "cuda")]
     run = subprocess.run(
         command,
         cwd=folder.parent,
