@@ -100,3 +100,8 @@ def reference(cell: str, shape: str, direction: str):
             rnnbench_reference.backward(result.tape, case.dy)
 
     return run
+
+
+def digits(value: float) -> float:
+    """Four significant digits, so that asv's tables can be read."""
+    return float(f"{value:.4g}")

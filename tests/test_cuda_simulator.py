@@ -10,15 +10,27 @@ import pytest
 from rnnbench.errors import MissingDependency
 from rnnbench.target import get_target
 
+FOLDER = Path(__file__).parent / "cuda"
+
 
 @pytest.mark.slow
-def test_cuda_kernels_in_the_simulator():
-    folder = Path(__file__).parent
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("test_*.py")), ids=lambda f: f.stem)
+def test_cuda_kernels_in_the_simulator(file):
     # -P: test the installed package, not the folder pytest is started in
-    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "cuda")]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-n0",
+        str(file),
+    ]
     run = subprocess.run(
         command,
-        cwd=folder.parent,
+        cwd=FOLDER.parent,
         env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"},
         capture_output=True,
         text=True,

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import rnnbench_reference
 
 import rnnbench
+import rnnbench_reference
 
 PACKAGE = Path(rnnbench.__file__).parent
 REFERENCE = Path(rnnbench_reference.__file__).parent

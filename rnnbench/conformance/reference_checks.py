@@ -7,9 +7,9 @@ rounding, and central finite differences (SciPy), which share no code path with 
 from collections.abc import Iterator
 
 import numpy as np
-import rnnbench_reference as reference
 from scipy.differentiate import derivative
 
+import rnnbench_reference as reference
 from rnnbench.conformance.kernel_checks import Result
 from rnnbench.params import Case, random_case
 

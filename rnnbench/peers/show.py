@@ -1,5 +1,7 @@
 """The comparison as tables that read well at 80 columns, and as JSON."""
 
+import os
+
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -17,6 +19,7 @@ def head(machine: dict, versions: dict[str, str], threads: int, rounds: int) -> 
         "rounds": rounds,
         "dtype": "float32",
         "peers": versions,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "sgemm_source": sgemm.source(),
         "sgemm_size": sgemm.N,
         "flops": FLOPS,
@@ -38,6 +41,12 @@ def show_head(console, facts: dict) -> None:
         f"flops counted: {facts['flops']}",
         highlight=False,
     )
+    if (facts["load"] or 0) > machine["cores"] / 2:
+        console.print(
+            f"[yellow]other work is running here (load {facts['load']:.1f}): threads that wait "
+            "for each other stall, so these figures say little[/]",
+            highlight=False,
+        )
     if len(facts["peers"]) == 1:
         console.print(
             "no peer is installed (pip install 'rnnbench[torch,onnxruntime]'): "

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import rnnbench_reference as reference
 
+import rnnbench_reference as reference
 from rnnbench.cells import cell_names
 from rnnbench.cuda.target import CUDATarget
 from rnnbench.errors import InputError

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import rnnbench_reference as reference
 
+import rnnbench_reference as reference
 from rnnbench.errors import InputError, NonFiniteGradient
 from rnnbench.gradients.clipping import clip_by_global_norm, clip_by_value
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import rnnbench_reference as reference
 
+import rnnbench_reference as reference
 from rnnbench import cell_names, get_target
 from rnnbench.errors import InputError
 from rnnbench.gradients.runner import run

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import rnnbench_reference as reference
 from scipy.optimize import approx_fprime
 
+import rnnbench_reference as reference
 from rnnbench import cell_names, get_cell, get_target
 from rnnbench.errors import InputError
 from rnnbench.layers.heads import head_loss

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import flint
 import numpy as np
 import pytest
+
 import rnnbench_reference as ref
 
 T, B, I, H = 5, 3, 4, 7

@@ -8,6 +8,7 @@ for NumPy's tanh, exp and matrix products, which may round a little worse than c
 import flint
 import numpy as np
 import pytest
+
 import rnnbench_reference as ref
 
 TYPES = {"float64": 53, "float32": 24}

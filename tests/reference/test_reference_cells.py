@@ -6,6 +6,7 @@ each pins a gate to 0 or 1 through its bias, or removes a term, and knows what m
 
 import numpy as np
 import pytest
+
 import rnnbench_reference as ref
 
 H, SHUT, OPEN = 7, -1e4, 1e4  # a gate's bias, for which its sigmoid is exactly 0 or 1

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-import rnnbench_reference as ref
 from scipy.differentiate import derivative
+
+import rnnbench_reference as ref
 
 STEP = 1e-30  # no subtraction in a complex step, so no need for a careful one
 LENGTHS = [(3, 1, 5), (5, 5, 5), (0, 2, 5)]

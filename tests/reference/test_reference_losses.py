@@ -3,6 +3,7 @@
 import flint
 import numpy as np
 import pytest
+
 import rnnbench_reference as ref
 
 T, B, H, K = 5, 4, 7, 3

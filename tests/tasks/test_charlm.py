@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-import rnnbench_reference as reference
 from click.testing import CliRunner
 
+import rnnbench_reference as reference
 from rnnbench import cell_names, cli, get_target
 from rnnbench.errors import InputError, NonFiniteGradient
 from rnnbench.tasks import charlm
