@@ -4,8 +4,6 @@ Written before the first kernel, kept as a test. None is registered; two of them
 product of products, a scalar) also run, to show that the drivers need no edit for them.
 """
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -297,19 +295,3 @@ def test_other_widths_scalars_and_new_states_run(cell):
 
 def _letters(s):
     return {p.columns for p in s.parameters} | {p.width for p in s.parameters}
-
-
-BREAKS = {
-    "unknown slot": lambda s: dataclasses.replace(s.stages[0], slots=("i", "f", "g")),
-    "written exactly once": lambda s: dataclasses.replace(s.stages[0], states=("h",)),
-    "unused parameter": lambda s: dataclasses.replace(s.stages[0], terms=s.stages[0].terms[:2]),
-}
-
-
-@pytest.mark.parametrize("message", BREAKS)
-def test_a_spec_that_does_not_hang_together_is_refused(message):
-    from rnnbench.cells import get_cell
-
-    s = get_cell("lstm").spec
-    with pytest.raises(ValueError, match=message):
-        dataclasses.replace(s, stages=(BREAKS[message](s),))
