@@ -57,7 +57,7 @@ def backward_steps(
         for reverse in range(len(saved)):
             k = len(saved) - 1 - reverse
             stage_backward(cell, k, (t, now, b0, b1), arrays)
-            width, padded = saved[k].shape[2], dslots[k].shape[2]
+            padded = dslots[k].shape[2]
             for i in range(runs.shape[0]):
                 if runs[i, 0] != k:
                     continue
@@ -77,7 +77,7 @@ def backward_steps(
                     part = panels[i][s]
                     product(
                         c, at, c_row, lanes, n * lanes, a, start, padded, 1, part, False,
-                        b1 - b0, width,
+                        b1 - b0, panels[i].shape[2],
                     )  # fmt: skip
 
 

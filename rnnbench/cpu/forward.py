@@ -31,14 +31,15 @@ def forward_steps(cell, runs, panels, sources, pre, saved, units, lengths, T, b0
     arrays = (sources, pre, saved, units, lengths)
     for t in range(T):
         for k in range(len(pre)):
-            width, padded = saved[k].shape[2], pre[k].shape[2]
+            padded = pre[k].shape[2]
             for block in range(padded // lanes):
                 u0 = block * lanes
                 for i in range(runs.shape[0]):
                     if runs[i, 0] == k:
                         source, K, n = sources[runs[i, 3]], runs[i, 5], runs[i, 2]
                         c = ((runs[i, 1] * pre[k].shape[1]) + t * B + b0) * padded + u0
-                        a = ((t + runs[i, 4]) * B + b0) * K
+                        line = source.shape[2]
+                        a = ((t + runs[i, 4]) * B + b0) * line
                         panel_product(
                             zero,
                             size,
@@ -46,7 +47,7 @@ def forward_steps(cell, runs, panels, sources, pre, saved, units, lengths, T, b0
                             padded,
                             pre[k].shape[1] * padded,
                             source.ctypes.data + a * size,
-                            K,
+                            line,
                             1,
                             panels[i].ctypes.data + block * K * n * lanes * size,
                             n * lanes,
@@ -55,4 +56,4 @@ def forward_steps(cell, runs, panels, sources, pre, saved, units, lengths, T, b0
                             K,
                             n,
                         )
-                stage_forward(cell, k, (t, u0, min(u0 + lanes, width), b0, b1), arrays)
+                stage_forward(cell, k, (t, u0, b0, b1), arrays)

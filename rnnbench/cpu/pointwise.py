@@ -2,14 +2,17 @@
 
 ``stage_forward`` and ``stage_backward`` are stubs. For each cell's type Numba compiles a chain of
 its stages, each a loop written out from a template: how many slots, states and saves a cell has is
-known then, so the loop loads them into tuples, calls the equation and stores what it returns.
+known then, so the loop loads them into tuples of vectors, calls the equation and stores what it
+returns.
 
-Arrays, as in forward.py and backward.py: sources[j] (T+1,B,W) a state's history or (T,B,W) a
-product; pre[k], dslots[k] (slots, T·B, Wpad); saved[k] (saves, T·B, W); units[k] (units, W).
+Arrays, as in forward.py and backward.py, every W padded to whole vectors: sources[j] (T+1,B,W) a
+state's history or (T,B,W) a product; pre[k], dslots[k] (slots, T·B, W); saved[k] (saves, T·B, W);
+units[k] (units, W). What a padded unit computes is never read.
 """
 
 from numba.extending import overload
 
+from rnnbench.cpu import simd
 from rnnbench.cpu.celltype import CellType
 from rnnbench.cpu.functions import equation
 from rnnbench.cpu.jit import OPTIONS, device
@@ -18,9 +21,9 @@ from rnnbench.spec import Cell
 
 
 def stage_forward(cell, k, at, arrays):
-    """Stage k at step t, units [u0,u1) of rows [b0,b1).
+    """Stage k at step t, the vector of units from u on, rows [b0,b1).
 
-    at = (t, u0, u1, b0, b1); arrays = (sources, pre, saved, units, lengths).
+    at = (t, u, b0, b1); arrays = (sources, pre, saved, units, lengths).
     """
     raise NotImplementedError
 
@@ -38,19 +41,17 @@ def stage_backward(cell, k, at, arrays):
 # A frozen state is copied on, a product or a save of a padded step is zero.
 FORWARD = """
 def loop(at, arrays):
-    t, u0, u1, b0, b1 = at
+    t, u, b0, b1 = at
     sources, pre, saved, units, lengths = arrays
     slot, save, unit = pre[{k}], saved[{k}], units[{k}]
     for b in range(b0, b1):
         row = t * lengths.shape[0] + b
         if t < lengths[b]:
-            for u in range(u0, u1):
-                out, kept = maths({slots}, {previous}, {earlier}, {unit})
-                {put_out}
-                {put_kept}
+            out, kept = maths({slots}, {previous}, {earlier}, {unit})
+            {put_out}
+            {put_kept}
         else:
-            for u in range(u0, u1):
-                {freeze}
+            {freeze}
 """
 
 BACKWARD = """
@@ -62,7 +63,7 @@ def loop(at, arrays):
     for b in range(b0, b1):
         row = t * lengths.shape[0] + b
         if t < lengths[b]:
-            for u in range(width):
+            for u in range(0, width, lanes_of(slot)):
                 dslot, dprevious, dearlier, dvalue = maths(
                     {upstream}, {sent}, {previous}, {kept}, {unit}
                 )
@@ -71,23 +72,36 @@ def loop(at, arrays):
                 {add_saved}
                 {add_unit}
         else:
-            for u in range(width):
+            for u in range(0, width, lanes_of(slot)):
                 {freeze}
 """
 
 
+def address(place: str) -> str:
+    """``array[i, j]`` as the two arguments that name it to ``simd.load`` and ``simd.store``."""
+    array, _, inside = place.removesuffix("]").rpartition("[")
+    return f"{array}, at{inside.count(',') + 1}({array}, {inside})"
+
+
 def load(pattern: str, items) -> str:
-    """The text of a tuple: the pattern at each item."""
-    return "(" + "".join(pattern.format(*i) + ", " for i in items) + ")"
+    """The text of a tuple of vectors: those at the pattern with each item."""
+    return "(" + "".join(f"load({address(pattern.format(*i))}), " for i in items) + ")"
 
 
-def store(pattern: str, items, operator: str = "=", value: str = "0") -> str:
-    """The text of a store at each item; ``value`` is a tuple's name, or a number."""
-    wide = "" if value.isdigit() else "[{}]"
+def store(pattern: str, items, value: str, add: bool = False) -> str:
+    """The text that stores the tuple called ``value``, or adds it to what is there."""
+    places = [address(pattern.format(*item)) for item in items]
+    added = [f"load({place}) + " if add else "" for place in places]
     lines = [
-        f"{pattern.format(*item)} {operator} {value}{wide.format(i)}"
-        for i, item in enumerate(items)
+        f"store({p}, {a}{value}[{i}])" for i, (p, a) in enumerate(zip(places, added, strict=True))
     ]
+    return "; ".join(lines) or "pass"
+
+
+def clear(pattern: str, items) -> str:
+    """The text that stores zeros."""
+    places = [pattern.format(*item) for item in items]
+    lines = [f"store({address(p)}, zeros({p.rpartition('[')[0]}))" for p in places]
     return "; ".join(lines) or "pass"
 
 
@@ -97,13 +111,14 @@ def indices(count) -> list[tuple[int]]:
 
 def compile_loop(template: str, maths, **parts):
     """The loop of one stage, compiled."""
-    space = {"maths": equation(maths)}
+    names = {f.__name__: f for f in (simd.load, simd.store, simd.zeros, simd.lanes_of)}
+    space = {"maths": equation(maths), "at2": simd.at2, "at3": simd.at3, **names}
     exec(template.format(**parts), space)
     return device(space["loop"])
 
 
-def stage_parts(cell: Cell, k: int) -> tuple[list, list, list, dict[str, str]]:
-    """What both directions load: (products, states, earlier saves, texts)."""
+def stage_parts(cell: Cell, k: int) -> tuple[list, list, list, int, dict[str, str]]:
+    """What both directions load: (products, states, earlier saves, units, texts)."""
     spec = cell.spec
     products, states = stage_outputs(spec, k)
     n_units = sum(len(spec.parameter(name).gates) for name in spec.stages[k].units)
@@ -111,6 +126,7 @@ def stage_parts(cell: Cell, k: int) -> tuple[list, list, list, dict[str, str]]:
         products,
         states,
         earlier_saves(spec, k),
+        n_units,
         {
             "k": k,
             "previous": load("sources[{}][t, b, u]", indices(stage_states(spec, k))),
@@ -122,18 +138,18 @@ def stage_parts(cell: Cell, k: int) -> tuple[list, list, list, dict[str, str]]:
 def forward_loop(cell: Cell, k: int):
     """The loop over one stage of a cell."""
     stage = cell.spec.stages[k]
-    products, states, earlier, texts = stage_parts(cell, k)
+    products, states, earlier, _, texts = stage_parts(cell, k)
     here, after = "sources[{}][t, b, u]", "sources[{}][t + 1, b, u]"
     outputs = [(here.format(j),) for j in products] + [(after.format(j),) for j in states]
-    freeze = [f"{after.format(j)} = {here.format(j)}" for j in states]
-    freeze += [store(here, indices(products)), store("save[{}, row, u]", indices(len(stage.saves)))]
+    freeze = [f"store({address(after.format(j))}, load({address(here.format(j))}))" for j in states]
+    freeze += [clear(here, indices(products)), clear("save[{}, row, u]", indices(len(stage.saves)))]
     return compile_loop(
         FORWARD,
         cell.forward[k],
         slots=load("slot[{}, row, u]", indices(len(stage.slots))),
         earlier=load("saved[{}][{}, row, u]", earlier),
-        put_out=store("{}", outputs, value="out"),
-        put_kept=store("save[{}, row, u]", indices(len(stage.saves)), value="kept"),
+        put_out=store("{}", outputs, "out"),
+        put_kept=store("save[{}, row, u]", indices(len(stage.saves)), "kept"),
         freeze="; ".join(freeze),
         **texts,
     )
@@ -142,12 +158,15 @@ def forward_loop(cell: Cell, k: int):
 def backward_loop(cell: Cell, k: int):
     """The loop over one stage of a cell, backward."""
     spec, stage = cell.spec, cell.spec.stages[k]
-    products, states, earlier, texts = stage_parts(cell, k)
+    products, states, earlier, n_units, texts = stage_parts(cell, k)
     n_states = len(spec.states)
     upstream = [(f"dproduct[{j - n_states}][b, u]",) for j in products]
     upstream += [(f"dstate[{j}][now, b, u]",) for j in states]
-    freeze = [store("slot[{}, row, u]", indices(len(stage.slots)))]
-    freeze += [f"dstate[{j}][then, b, u] += dstate[{j}][now, b, u]" for j in states]
+    then, now = "dstate[{}][then, b, u]", "dstate[{}][now, b, u]"
+    freeze = [clear("slot[{}, row, u]", indices(len(stage.slots)))]
+    for j in states:
+        at, of = address(then.format(j)), address(now.format(j))
+        freeze.append(f"store({at}, load({at}) + load({of}))")
     own = [(k, j) for j in range(len(stage.saves))]
     return compile_loop(
         BACKWARD,
@@ -155,14 +174,10 @@ def backward_loop(cell: Cell, k: int):
         upstream=load("{}", upstream),
         sent=load("dsaved[{}][{}, b, u]", own),
         kept=load("saved[{}][{}, row, u]", earlier + own),
-        put_slot=store("slot[{}, row, u]", indices(len(stage.slots)), value="dslot"),
-        add_state=store(
-            "dstate[{}][then, b, u]", indices(stage_states(spec, k)), "+=", value="dprevious"
-        ),
-        add_saved=store("dsaved[{}][{}, b, u]", earlier, "+=", value="dearlier"),
-        add_unit=store(
-            f"dunit[{k}][{{}}, b, u]", indices(texts["unit"].count("unit[")), "+=", value="dvalue"
-        ),
+        put_slot=store("slot[{}, row, u]", indices(len(stage.slots)), "dslot"),
+        add_state=store(then, indices(stage_states(spec, k)), "dprevious", add=True),
+        add_saved=store("dsaved[{}][{}, b, u]", earlier, "dearlier", add=True),
+        add_unit=store(f"dunit[{k}][{{}}, b, u]", indices(n_units), "dvalue", add=True),
         freeze="; ".join(freeze),
         **texts,
     )

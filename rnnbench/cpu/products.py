@@ -148,7 +148,8 @@ class Products:
             width = p.sizes[p.spec.stages[k].width]
             bias_rows(dslots[k], slot, grads[name][gate * width : (gate + 1) * width], 0, width)
         for k, stage in enumerate(p.spec.stages):
-            total, first = dunit[k].sum(axis=1), 0
+            width, first = p.sizes[stage.width], 0
+            total = dunit[k].sum(axis=1)[:, :width]
             for name in stage.units:
                 parameter = p.spec.parameter(name)
                 part = total[first : first + len(parameter.gates)]

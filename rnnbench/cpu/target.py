@@ -19,7 +19,7 @@ from rnnbench.target import Forward, Gradients, Target
 @dataclass(frozen=True)
 class Tape:
     """What backward needs: the sources (state histories, products) and the saves, as the spec
-    says; saved[k] (saves, T·B, W)."""
+    says; saved[k] (saves, T·B, Wpad). Widths are padded to whole vectors."""
 
     problem: Problem
     plan: Plan
@@ -38,12 +38,14 @@ def run_table(plan: Plan, runs: list[Run], sizes) -> np.ndarray:
 
 
 def unit_values(p: Problem, stage: Stage) -> np.ndarray:
-    """(units, W): the stage's per-unit parameters, a scalar repeated."""
+    """(units, Wpad): the stage's per-unit parameters, a scalar repeated."""
     width = p.sizes[stage.width]
-    values = np.zeros((0, width), p.dtype)
-    for name in stage.units:
-        shape = (len(p.spec.parameter(name).gates), width)
-        values = np.concatenate([values, np.broadcast_to(p.params[name], shape)])
+    counts = [len(p.spec.parameter(name).gates) for name in stage.units]
+    values = np.zeros((sum(counts), padded(width, p.dtype)), p.dtype)
+    first = 0
+    for name, count in zip(stage.units, counts, strict=True):
+        values[first : first + count, :width] = p.params[name]
+        first += count
     return values
 
 
@@ -64,10 +66,14 @@ class CPUTarget(Target):
         sources = []
         for name, width in zip(plan.sources, plan.widths, strict=True):
             steps = p.T + 1 if name in p.state else p.T
-            sources.append(np.empty((steps, p.B, sizes[width]), p.dtype))
+            sources.append(np.empty((steps, p.B, padded(sizes[width], p.dtype)), p.dtype))
             if name in p.state:
-                sources[-1][0] = p.state[name]
-        saved = tuple(np.empty((len(s.saves), rows, sizes[s.width]), p.dtype) for s in spec.stages)
+                sources[-1][0] = 0
+                sources[-1][0, :, : sizes[width]] = p.state[name]
+        saved = tuple(
+            np.empty((len(s.saves), rows, padded(sizes[s.width], p.dtype)), p.dtype)
+            for s in spec.stages
+        )
         units = tuple(unit_values(p, s) for s in spec.stages)
         tape = Tape(p, plan, tuple(sources), saved, units)
         pre = self.products.inputs(p, plan)
@@ -100,7 +106,9 @@ class CPUTarget(Target):
         p = tape.problem
         states = {}
         for name, history in zip(p.spec.state_names, tape.sources, strict=False):
-            states[name] = history.view()
+            width = p.sizes[p.spec.state(name).width]
+            # a copy only where a state's width is no whole number of vectors
+            states[name] = np.ascontiguousarray(history[:, :, :width]).view()
             states[name].flags.writeable = False
         y = states[p.spec.output][1:]
         if p.valid is not None:
@@ -119,10 +127,11 @@ class CPUTarget(Target):
             for k, s in stages
         )
         dsaved = tuple(
-            scratch(("dsaved", k), (len(s.saves), p.B, sizes[s.width]), p.dtype) for k, s in stages
+            scratch(("dsaved", k), (len(s.saves), p.B, padded(sizes[s.width], p.dtype)), p.dtype)
+            for k, s in stages
         )
         dunit = tuple(
-            scratch.zeros(("dunit", k), (len(tape.units[k]), p.B, sizes[s.width]), p.dtype)
+            scratch.zeros(("dunit", k), (len(tape.units[k]), p.B, tape.units[k].shape[1]), p.dtype)
             for k, s in stages
         )
         # A product writes whole blocks of columns, so the running gradients are that wide.

@@ -1,0 +1,203 @@
+"""A vector of numbers as one Numba number: the equations, unchanged, become vector code.
+
+A ``Vector`` holds as many floats as a register of the host. It has + − × ÷ and negation, is loaded
+from and stored to arrays whose rows are padded to whole vectors, and never meets a branch: a choice
+is ``where_less`` or ``where_nan``. Nothing is left to the auto-vectoriser, which gives up on a loop
+with as many arrays as a cell has.
+"""
+
+import operator
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.np.arrayobj import make_array
+
+from rnnbench.cpu.jit import device, vector_bytes
+
+
+class Vector(types.Type):
+    """The type; ``element`` is float32 or float64."""
+
+    def __init__(self, element):
+        self.element = element
+        self.lanes = vector_bytes() * 8 // element.bitwidth
+        super().__init__(f"Vector({element} x {self.lanes})")
+
+    @property
+    def llvm(self) -> ir.VectorType:
+        single = ir.FloatType() if self.element == types.float32 else ir.DoubleType()
+        return ir.VectorType(single, self.lanes)
+
+    @property
+    def suffix(self) -> str:
+        """As LLVM's intrinsics name it."""
+        return f"v{self.lanes}f{self.element.bitwidth}"
+
+    def constant(self, value: float) -> ir.Constant:
+        return ir.Constant(self.llvm, [value] * self.lanes)
+
+
+@register_model(Vector)
+class VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, kind.llvm)
+
+
+def define_operator(symbol, count: int, emit: str) -> None:
+    """An operator of ``count`` vectors of one type, lowered to the LLVM instruction ``emit``."""
+
+    @infer_global(symbol)
+    class Template(AbstractTemplate):
+        def generic(self, args, keywords):
+            if len(args) == count and isinstance(args[0], Vector) and len(set(args)) == 1:
+                return signature(args[0], *args)
+            return None
+
+    @lower_builtin(symbol, *[Vector] * count)
+    def lower(context, builder, signature, args):
+        return getattr(builder, emit)(*args)
+
+
+for _symbol, _emit in (("add", "fadd"), ("sub", "fsub"), ("mul", "fmul"), ("truediv", "fdiv")):
+    define_operator(getattr(operator, _symbol), 2, _emit)
+define_operator(operator.neg, 1, "fneg")
+
+
+def place(context, builder, kind, array, index, vector: Vector):
+    """Pointer to the vector that begins at a flat index of a C-contiguous array."""
+    data = make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), vector.llvm.as_pointer())
+
+
+@intrinsic
+def load(typing, array, index):
+    """The vector at a flat index of an array."""
+    vector = Vector(array.dtype)
+
+    def generate(context, builder, signature, args):
+        value = builder.load(place(context, builder, signature.args[0], *args, vector))
+        value.align = vector.element.bitwidth // 8
+        return value
+
+    return vector(array, types.intp), generate
+
+
+@intrinsic
+def store(typing, array, index, value):
+    """Put a vector at a flat index of an array."""
+    if not isinstance(value, Vector) or value.element != array.dtype:
+        return None
+
+    def generate(context, builder, signature, args):
+        pointer = place(context, builder, signature.args[0], *args[:2], value)
+        builder.store(args[2], pointer).align = value.element.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), generate
+
+
+@intrinsic
+def lanes_of(typing, array):
+    """How many numbers of an array's dtype a vector holds."""
+    count = Vector(array.dtype).lanes
+    return types.intp(array), lambda context, builder, sig, args: ir.Constant(ir.IntType(64), count)
+
+
+@intrinsic
+def zeros(typing, array):
+    """A vector of zeros of an array's dtype."""
+    vector = Vector(array.dtype)
+    return vector(array), lambda context, builder, sig, args: vector.constant(0.0)
+
+
+@intrinsic
+def splat(typing, like, value):
+    """A constant in every lane; ``value`` is a literal of the source, ``like`` a vector."""
+
+    def generate(context, builder, signature, args):
+        single = context.cast(builder, args[1], signature.args[1], like.element)
+        first = builder.insert_element(like.constant(ir.Undefined), single, ir.IntType(32)(0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), like.lanes), None)
+        return builder.shuffle_vector(first, first, mask)
+
+    return like(like, value), generate
+
+
+@intrinsic
+def where_less(typing, a, b, yes, no):
+    """yes where a < b, else no (also where a or b is NaN)."""
+
+    def generate(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered("<", args[0], args[1]), args[2], args[3])
+
+    return a(a, a, a, a), generate
+
+
+@intrinsic
+def where_nan(typing, a, yes, no):
+    """yes where a is NaN, else no."""
+
+    def generate(context, builder, signature, args):
+        return builder.select(builder.fcmp_unordered("uno", args[0], args[0]), args[1], args[2])
+
+    return a(a, a, a), generate
+
+
+def llvm_function(name: str, count: int):
+    """LLVM's intrinsic of that name, on ``count`` vectors of one type."""
+
+    def build(vector):
+        def generate(context, builder, signature, args):
+            kind = ir.FunctionType(vector.llvm, [vector.llvm] * count)
+            full_name = f"llvm.{name}.{vector.suffix}"
+            called = cgutils.get_or_insert_function(builder.module, kind, full_name)
+            return builder.call(called, args)
+
+        return vector(*[vector] * count), generate
+
+    one, two, three = lambda t, a: build(a), lambda t, a, b: build(a), lambda t, a, b, c: build(a)
+    call = (one, two, three)[count - 1]
+    call.__name__ = f"llvm_{name}"
+    return intrinsic(call)
+
+
+floor = llvm_function("floor", 1)
+absolute = llvm_function("fabs", 1)
+copy_sign = llvm_function("copysign", 2)
+multiply_add = llvm_function("fmuladd", 3)  # fused where the host can
+
+
+@intrinsic
+def times_power_of_two(typing, y, n):
+    """y · 2**n for whole n, in two steps, so that the result may be the largest float."""
+    width = y.element.bitwidth
+    mantissa, bias = (23, 127) if width == 32 else (52, 1023)
+    word = ir.VectorType(ir.IntType(width), y.lanes)
+
+    def generate(context, builder, signature, args):
+        def power(exponent):
+            biased = builder.add(exponent, ir.Constant(word, [bias] * y.lanes))
+            shifted = builder.shl(biased, ir.Constant(word, [mantissa] * y.lanes))
+            return builder.bitcast(shifted, y.llvm)
+
+        whole = builder.fptosi(args[1], word)
+        half = builder.ashr(whole, ir.Constant(word, [1] * y.lanes))
+        once = builder.fmul(args[0], power(half))
+        return builder.fmul(once, power(builder.sub(whole, half)))
+
+    return y(y, y), generate
+
+
+@device
+def at2(array, i, j):
+    """The flat index of array[i, j]."""
+    return i * array.shape[1] + j
+
+
+@device
+def at3(array, i, j, k):
+    """The flat index of array[i, j, k]."""
+    return (i * array.shape[1] + j) * array.shape[2] + k
