@@ -41,19 +41,33 @@ class Problem:
 
 
 def check_dtype(dtype, allowed=DTYPES) -> np.dtype:
-    """The dtype by name or object. InputError unless it is one of ``allowed``."""
+    """The dtype by name or object. InputError unless it is one of ``allowed``, native."""
     try:
-        name = np.dtype(dtype).name
+        found = None if dtype is None else np.dtype(dtype)
     except TypeError:
-        name = str(dtype)
-    if name not in allowed:
-        raise unknown("dtype", name, allowed)
-    return np.dtype(name)
+        found = None
+    if found is None or found.name not in allowed or not found.isnative:
+        raise unknown(
+            "dtype",
+            dtype if found is None else found.str if not found.isnative else found.name,
+            allowed,
+        )
+    return found
+
+
+def as_array(name: str, value) -> np.ndarray:
+    """Any array-like as an array; InputError for a ragged nesting or a masked array."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array; give a plain array and lengths")
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{name} is no array: its parts differ in shape") from error
 
 
 def check_array(name: str, value, ndim: int | None = None, dtype=None) -> np.ndarray:
     """A C-contiguous float array, or an InputError that names it. Never copies needlessly."""
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.dtype.name not in DTYPES or not array.dtype.isnative:
         raise InputError(f"{name} has dtype {array.dtype}; allowed: {', '.join(DTYPES)}")
     if dtype is not None and array.dtype != dtype:
@@ -75,7 +89,7 @@ def check_lengths(lengths, T: int, B: int) -> np.ndarray:
     """(B,) int64 with 0 ≤ length ≤ T; None means all T."""
     if lengths is None:
         return np.full(B, T, np.int64)
-    array = np.asarray(lengths)
+    array = as_array("lengths", lengths)
     if array.dtype.kind not in "iu":
         raise InputError(f"lengths have dtype {array.dtype}; need integers")
     if array.shape != (B,):
@@ -83,7 +97,7 @@ def check_lengths(lengths, T: int, B: int) -> np.ndarray:
     if array.min() < 0 or array.max() > T:
         bad = array[(array < 0) | (array > T)][0]
         raise InputError(f"a length is {bad}; allowed: 0 to T={T}")
-    return np.ascontiguousarray(array, np.int64)
+    return np.array(array, np.int64)
 
 
 def infer_sizes(spec: CellSpec, params: Mapping, input_size: int) -> dict[str, int]:
@@ -98,7 +112,7 @@ def infer_sizes(spec: CellSpec, params: Mapping, input_size: int) -> dict[str, i
     for p in spec.parameters:
         if p.name not in params:
             raise InputError(f"parameter {p.name!r} of {spec.name} is missing; needs {names}")
-        shape = np.shape(params[p.name])
+        shape = as_array(f"parameter {p.name}", params[p.name]).shape
         if len(shape) != {MATRIX: 2, BIAS: 1, UNIT: 2, SCALAR: 0}[p.kind]:
             raise InputError(f"parameter {p.name} has shape {shape}; a {p.kind} is expected")
         if p.kind != SCALAR:
@@ -148,8 +162,10 @@ def check_problem(cell, params, x, state=None, lengths=None) -> Problem:
         if n < 1:
             raise InputError(f"x has shape {x.shape}; {letter} must be at least 1")
     sizes = infer_sizes(cell.spec, params, input_size)
+    # Copies: a tape must not change when the caller updates parameters or refills x in place.
     params = {
-        p.name: check_array(f"parameter {p.name}", params[p.name]) for p in cell.spec.parameters
+        p.name: np.array(check_array(f"parameter {p.name}", params[p.name]))
+        for p in cell.spec.parameters
     }
     for name, array in params.items():
         if array.dtype != x.dtype:
@@ -160,6 +176,8 @@ def check_problem(cell, params, x, state=None, lengths=None) -> Problem:
     if lengths.min() < T:
         valid = np.arange(T)[:, None] < lengths
         x = np.where(valid[:, :, None], x, x.dtype.type(0))
+    else:
+        x = x.copy()
     return Problem(cell, sizes, T, B, x.dtype, params, x, state, lengths, valid)
 
 

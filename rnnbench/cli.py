@@ -35,9 +35,15 @@ def main():
 
 
 def run() -> None:
-    """Entry point: a user's mistake is one line on stderr and exit code 2."""
+    """Entry point: a user's mistake is one line on stderr and exit code 2; Ctrl-C is 130."""
     try:
-        main(standalone_mode=True)
+        main(standalone_mode=False)
     except InputError as error:
         click.echo(f"rnnbench: {error}", err=True)
         sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("rnnbench: interrupted", err=True)
+        sys.exit(130)

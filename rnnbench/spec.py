@@ -10,8 +10,12 @@ Letters: T time steps, B batch, I input size, H hidden size. Widths are named by
 that a state or a stage may differ from H (a projection, a slow context layer).
 """
 
+import functools
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from rnnbench.bind import contents
 
 MATRIX, BIAS, UNIT, SCALAR = "matrix", "bias", "unit", "scalar"
 INPUT = "x"
@@ -184,7 +188,7 @@ def check_spec(spec: CellSpec) -> None:
     need(not unused, f"unused parameter rows {sorted(unused)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """A spec with its scalar maths: one ``forward`` and one ``backward`` function a stage.
 
@@ -204,3 +208,9 @@ class Cell:
     @property
     def name(self) -> str:
         return self.label or self.spec.name
+
+    @functools.cached_property
+    def contents(self) -> str:
+        """A hash of the spec and the maths: two cells of one name need not be the same."""
+        parts = [repr(self.spec), *map(contents, self.forward + self.backward)]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

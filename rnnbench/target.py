@@ -37,6 +37,7 @@ class Target:
     """Checks at the edge, then ``run_forward``/``run_backward``/``run_matmul`` of a subclass."""
 
     name: str
+    Tape: type  # what this target's forward leaves; has ``problem``
     dtypes: tuple[str, ...] = DTYPES
 
     def forward(
@@ -49,7 +50,10 @@ class Target:
         All arrays float32 or all float64, in any memory layout; none is written to.
         Raises InputError on anything else.
         """
-        return self.run_forward(check_problem(cell, params, x, state, lengths))
+        result = self.run_forward(check_problem(cell, params, x, state, lengths))
+        for array in (result.y, *result.states.values()):
+            array.flags.writeable = False  # the tape may share them
+        return result
 
     def backward(self, tape, dy=None, dstate: Mapping | None = None) -> Gradients:
         """Full backpropagation through the sequence that left ``tape``.
@@ -57,9 +61,10 @@ class Target:
         dy (T,B,H): gradient at y (no effect past a sequence's end); dstate: state name -> (B,H),
         gradient at the final states. Missing ones are zero. A tape may be used more than once.
         """
-        problem = getattr(tape, "problem", None)
-        if not isinstance(problem, Problem):
-            raise InputError(f"tape is a {type(tape).__name__}; needs the tape of a forward call")
+        if not isinstance(tape, self.Tape):
+            kind = f"{type(tape).__module__}.{type(tape).__qualname__}"
+            raise InputError(f"tape is a {kind}; needs the tape of a forward of target {self.name}")
+        problem: Problem = tape.problem
         return self.run_backward(tape, *check_upstream(problem, dy, dstate))
 
     def matmul(self, a, b) -> np.ndarray:
@@ -96,8 +101,9 @@ class ReferenceTarget(Target):
 
 
 def get_target(name: str, **options) -> Target:
-    """The target of that name. Options: ``threads`` for cpu. InputError for an unknown name,
-    MissingDependency when it can't run here."""
+    """The target of that name. Options: ``threads`` for cpu; ``block`` and ``tile``, threads a
+    block, for cuda. InputError for an unknown name or option, MissingDependency when it can't run
+    here."""
     if name == "cpu":
         from rnnbench.cpu.target import CPUTarget as chosen
     elif name == "cuda":

@@ -7,14 +7,18 @@ from click.testing import CliRunner
 import rnnbench
 from rnnbench import InputError, cell_names, get_cell, get_target, init_params
 from rnnbench.cli import main
+from rnnbench.cuda.jit import available
 from rnnbench.params import random_case
-from rnnbench.report import make_directory, write_json
+from rnnbench.report import check_writable, make_directory, write_json
 
 CELL = "lstm_peephole"
 SPEC = get_cell(CELL).spec
 
 
-@pytest.fixture(params=["cpu", "reference"])
+TARGETS = ["cpu", "reference", *(["cuda"] if available() else [])]
+
+
+@pytest.fixture(params=TARGETS)
 def target(request):
     return get_target(request.param)
 
@@ -72,6 +76,11 @@ FORWARD = {
     "too few lengths": (dict(lengths=[5, 1]), r"lengths have shape \(2,\); need .* \(3,\)"),
     "lengths 2-D": (dict(lengths=[[5, 1, 1]]), "lengths have shape"),
     "lengths float": (dict(lengths=[5.0, 1.0, 2.0]), "lengths have dtype float64; need integers"),
+    "x ragged": (dict(x=[[[1.0, 2.0]], [[1.0]]]), "x is no array: its parts differ in shape"),
+    "x masked": (dict(x=np.ma.ones((5, 3, 4))), "x is a masked array; give a plain array"),
+    "state ragged": (dict(state={"h": [[1.0], [1.0, 2.0]]}), "state h is no array"),
+    "lengths ragged": (dict(lengths=[[1], [2, 3], 4]), "lengths is no array"),
+    "lengths masked": (dict(lengths=np.ma.ones(3, int)), "lengths is a masked array"),
     "lengths bool": (dict(lengths=[True, True, True]), "lengths have dtype bool"),
 }
 
@@ -94,6 +103,7 @@ PARAMS = {
     "bias short": (lambda p: p.update(b=np.zeros(27)), r"b has shape \(27,\); needs \(28,\)"),
     "peepholes of one gate": (lambda p: p.update(p=np.zeros((1, 7))), r"p has shape \(1, 7\)"),
     "integer": (lambda p: p.update(b=np.zeros(28, int)), "parameter b has dtype int64"),
+    "ragged": (lambda p: p.update(W=[[1.0], [1.0, 2.0]]), "parameter W is no array"),
     "mixed": (lambda p: p.update(b=np.zeros(28, np.float32)), "parameter b is float32"),
 }
 
@@ -108,14 +118,43 @@ def test_parameters_are_refused(wrong, target, case):
 
 def test_backward_refuses(target, case):
     _, _, tape = target.forward(*case.forward_arguments())
-    refuses(lambda: target.backward(None, case.dy), "tape is a NoneType")
-    refuses(lambda: target.backward("tape", case.dy), "tape is a str")
+    refuses(lambda: target.backward(None, case.dy), "tape is a .*NoneType")
+    refuses(
+        lambda: target.backward("tape", case.dy), "tape is a .*str; needs the tape of a forward"
+    )
+    for other in TARGETS:
+        if other != target.name:
+            foreign = get_target(other).forward(*case.forward_arguments()).tape
+            refuses(lambda: target.backward(foreign), f"of target {target.name}")  # noqa: B023
     refuses(lambda: target.backward(tape, case.dy[:4]), r"dy has shape \(4, 3, 7\); needs \(5,")
     refuses(lambda: target.backward(tape, case.dy[0]), "dy has 2 dimensions")
     refuses(lambda: target.backward(tape, case.dy.astype(np.float32)), "dy has dtype float32")
     refuses(lambda: target.backward(tape, case.dy.astype(int)), "dy has dtype int64")
     refuses(lambda: target.backward(tape, None, {"n": case.dy[0]}), "unknown dstate")
     refuses(lambda: target.backward(tape, None, {"h": case.dy}), "dstate h has 3 dimensions")
+
+
+def test_a_tape_is_a_snapshot(target, case):
+    """What happens to the caller's arrays after forward changes nothing in backward."""
+    arguments = [case.cell, dict(case.params), case.x.copy(), dict(case.state), case.lengths.copy()]
+    arguments[1] = {k: v.copy() for k, v in case.params.items()}
+    arguments[3] = {k: v.copy() for k, v in case.state.items()}
+    for lengths in (arguments[4], None):
+        arguments[4] = lengths
+        tape = target.forward(*arguments).tape
+        want = target.backward(tape, case.dy)
+        changed = [*arguments[1].values(), arguments[2], *arguments[3].values()]
+        kept = [a.copy() for a in changed]
+        for a in changed:
+            a += 1
+        if lengths is not None:
+            lengths[:] = 1
+        got = target.backward(tape, case.dy)
+        np.testing.assert_array_equal(got.x, want.x)
+        for name, value in want.params.items():
+            np.testing.assert_array_equal(got.params[name], value)
+        for a, b in zip(changed, kept, strict=True):
+            a[...] = b
 
 
 def test_matmul_refuses(target):
@@ -145,6 +184,8 @@ def test_init_params():
     refuses(lambda: init_params(CELL, 4, 7.0), "hidden_size is 7.0")
     refuses(lambda: init_params(CELL, 4, 7, "float16"), "unknown dtype 'float16'")
     refuses(lambda: init_params(CELL, 4, 7, "nonsense"), "unknown dtype 'nonsense'")
+    refuses(lambda: init_params(CELL, 4, 7, None), "unknown dtype None")
+    refuses(lambda: init_params(CELL, 4, 7, ">f8"), "unknown dtype '>f8'")
     refuses(lambda: init_params(CELL, 4, 7, seed=-1), "seed is -1")
     refuses(lambda: random_case(CELL, T=0), "T is 0")
 
@@ -159,8 +200,6 @@ def test_length_zero_and_one_dimension_of_one_are_allowed(target, case):
 
 
 def test_cuda_without_a_gpu_says_what_to_install():
-    from rnnbench.cuda.jit import available
-
     if available():
         assert get_target("cuda").name == "cuda"
     else:
@@ -172,7 +211,36 @@ def test_unwritable_places(tmp_path):
     (tmp_path / "file").write_text("")
     refuses(lambda: write_json(tmp_path / "no" / "x.json", {}), "can't write")
     refuses(lambda: make_directory(tmp_path / "file" / "x"), "can't create")
+    refuses(lambda: check_writable(tmp_path / "no" / "x.json"), "can't write")
+    refuses(lambda: check_writable(tmp_path), "it is a directory")
+    check_writable(tmp_path / "new.json")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_json_is_strict_and_links_stay_links(tmp_path):
+    import json
+    import os
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    real, link = tmp_path / "real.json", tmp_path / "link.json"
+    real.write_text("old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    write_json(link, {"a": np.float32("nan"), "b": [np.inf, np.arange(2)], "c": None})
+    assert json.loads(real.read_text(), parse_constant=refuse) == {
+        "a": "nan", "b": ["inf", [0, 1]], "c": None,
+    }  # fmt: skip
+    assert link.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o640
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_json(pipe, [1])
+    assert os.read(reader, 100) == b"[\n 1\n]\n"
+    os.close(reader)
+    assert pipe.is_fifo()
 
 
 COMMANDS = {
@@ -183,6 +251,10 @@ COMMANDS = {
     "verify --cell lstm --plant reversed-peepholes": "applies to nothing in this selection",
     "verify --target reference --plant dropped-bias": "applies to nothing in this selection",
     "verify --cell lstm --target reference -j 0": "workers is 0",
+    "verify --json /nowhere/x.json": "can't write /nowhere/x.json",
+    "validate torch --json /nowhere/x.json": "can't write /nowhere/x.json",
+    "train charlm --cell gru --json /nowhere/x.json": "can't write /nowhere/x.json",
+    "compare --json /nowhere/x.json": "can't write /nowhere/x.json",
     "validate nosuch": "unknown adapter 'nosuch'",
     "train charlm --cell nosuch": "unknown cell 'nosuch'",
     "compare --cell nosuch": "unknown cell 'nosuch'",
@@ -208,6 +280,19 @@ def test_entry_point_prints_one_line_and_exits_2(monkeypatch, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("rnnbench: unknown cell 'nosuch'; allowed: ")
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (RuntimeError, None)])
+def test_interrupt_is_not_a_failed_check(monkeypatch, error, code):
+    from rnnbench import cli
+
+    def interrupted(**_):
+        raise error
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    with pytest.raises(SystemExit if code else error) as caught:
+        cli.run()
+    assert code is None or caught.value.code == code
 
 
 def test_every_command_has_help():

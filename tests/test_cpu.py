@@ -106,6 +106,15 @@ def test_an_error_in_a_worker_thread_is_raised():
         share(3, 10, body)
 
 
+def test_the_pool_does_not_grow_without_end():
+    from rnnbench.cpu.threads import share
+
+    before = threading.active_count()
+    for parts in range(2, 12):
+        share(parts, parts, lambda lo, hi: None)
+    assert threading.active_count() - before <= 11
+
+
 def test_ranges_cover_each_item_once():
     from rnnbench.cpu.threads import share
 
@@ -152,20 +161,40 @@ def test_nan_reaches_what_depends_on_it_and_nothing_else(cell):
     np.testing.assert_array_equal(y[:, [0, 2]], clean[:, [0, 2]])
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def poisoned(case, where, value):
+    """A copy of a case with one number replaced."""
+    case = replace(
+        case,
+        x=case.x.copy(),
+        params={k: v.copy() for k, v in case.params.items()},
+        state={k: v.copy() for k, v in case.state.items()},
+    )
+    places = {
+        "x": (case.x, (1, 0, 1)),
+        "padding": (case.x, (4, 2, 1)),
+        "state": (case.state["h"], (0, 1)),
+        "state of an empty row": (case.state["h"], (1, 1)),
+    }
+    array, index = places.get(where) or (case.params[where], (3,) * case.params[where].ndim)
+    array[index] = value
+    return case
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("cell", CELLS)
-def test_inf_behaves_as_in_the_reference(cell, dtype):
-    case = random_case(cell, seed=15, dtype=dtype, ragged=False)
-    x = case.x.copy()
-    x[1, 0, 1], x[3, 2, 0] = np.inf, -np.inf
-    case = replace(case, x=x)
-    got = everything(get_target("cpu"), case)["y"]
-    with np.errstate(invalid="ignore"):
-        want = everything(get_target("reference"), case)["y"]
-    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
-    np.testing.assert_array_equal(np.isinf(got), np.isinf(want))
-    finite = np.isfinite(want)
-    np.testing.assert_allclose(got[finite], want[finite], rtol=0, atol=1e3 * np.finfo(dtype).eps)
+def test_nan_and_inf_behave_as_in_the_reference(cell, value):
+    """In every output and every gradient, with ragged lengths and an empty row."""
+    base = replace(random_case(cell, seed=15), lengths=np.array([5, 0, 3]))
+    for where in ("x", "padding", "W", "R", "b", "state", "state of an empty row"):
+        case = poisoned(base, where, value)
+        got = everything(get_target("cpu"), case)
+        for name, want in everything(get_target("reference"), case).items():
+            same = np.isnan(got[name]) == np.isnan(want)
+            assert same.all(), (where, name)
+            finite = np.isfinite(want)
+            np.testing.assert_array_equal(got[name][~finite], want[~finite])
+            np.testing.assert_allclose(got[name][finite], want[finite], rtol=1e-12, atol=1e-12)
 
 
 def test_workspaces_are_reused_and_results_are_not():

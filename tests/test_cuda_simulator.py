@@ -11,10 +11,12 @@ from rnnbench.errors import MissingDependency
 from rnnbench.target import get_target
 
 FOLDER = Path(__file__).parent / "cuda"
+# the folder's own tests, and those of every target
+FILES = [*sorted(FOLDER.glob("test_*.py")), FOLDER.parent / "test_bad_input.py"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", sorted(FOLDER.glob("test_*.py")), ids=lambda f: f.stem)
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_cuda_kernels_in_the_simulator(file):
     # -P: test the installed package, not the folder pytest is started in
     command = [

@@ -1,6 +1,7 @@
 """Job 1 itself: it passes on what is right, and fails on every planted mistake."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,10 +9,16 @@ from click.testing import CliRunner
 
 from rnnbench import InputError, cell_names, get_cell, get_target
 from rnnbench.cli import main
-from rnnbench.conformance.kernel_checks import CHECKS, Context, check_edges, check_random
+from rnnbench.conformance.kernel_checks import (
+    CHECKS,
+    Context,
+    check_edges,
+    check_random,
+    compare,
+)
 from rnnbench.conformance.plants import PLANTS, PlantedTarget
 from rnnbench.conformance.reference_checks import check_reference
-from rnnbench.conformance.verify import Unit, location, run_unit, select
+from rnnbench.conformance.verify import Unit, location, run_unit, select, verify
 
 CELLS = cell_names()
 APPLICABLE = [(p, c) for p in PLANTS for c in CELLS if PLANTS[p].applies(get_cell(c))]
@@ -34,7 +41,7 @@ def test_the_reference_is_right(cell):
 def test_every_plant_is_caught_on_the_cpu(plant, cell, dtype):
     report = run_unit(Unit(cell, "cpu", dtype), plant)
     assert not report.crash
-    assert not report.passed
+    assert report.caught
 
 
 def test_a_plant_that_does_not_apply_changes_nothing():
@@ -116,6 +123,37 @@ def test_command_fails_on_a_plant_and_points_at_it():
     run = CliRunner().invoke(main, [*arguments, "--plant", "gradient-0.1%"])
     assert run.exit_code == 1
     assert "[i:" in run.output  # the gradient of gate i's pre-activation is the one that is wrong
+
+
+class Deadly(Unit):
+    """Ends the worker that unpickles it, as a stray write would."""
+
+    def __reduce__(self):
+        return os._exit, (3,)
+
+
+def test_a_dying_worker_fails_its_unit_and_no_other():
+    units = [Unit(cell, "reference", "float64") for cell in CELLS[:3]]
+    units.insert(1, Deadly("gru", "cpu", "float64"))
+    reports = {r.unit: r for r in verify(units, workers=2)}
+    assert len(reports) == 4
+    crashed = [unit for unit, r in reports.items() if r.crash]
+    assert crashed == [units[1]]
+    assert not reports[units[1]].passed
+
+
+def test_a_crash_is_not_a_catch(monkeypatch):
+    monkeypatch.setattr("rnnbench.conformance.kernel_checks.CHECKS", (lambda c: 1 / 0,))
+    report = run_unit(Unit(CELLS[0], "cpu", "float64"), "dropped-bias")
+    assert "ZeroDivisionError" in report.crash or "TypeError" in report.crash
+    assert not report.passed
+    assert not report.caught
+
+
+def test_a_wrong_dtype_is_seen():
+    got = {"y": np.zeros(3, np.float64)}
+    (result,) = compare("c", got, got, lambda a: 1.0, np.dtype("float32"))
+    assert not result.passed
 
 
 def test_command_lists_plants():

@@ -2,6 +2,7 @@
 
 import click
 
+from rnnbench.commands._options import json_option
 from rnnbench.peers.workload import DIRECTIONS
 
 
@@ -13,7 +14,7 @@ from rnnbench.peers.workload import DIRECTIONS
 @click.option("--peer", "peers", multiple=True, help="Repeatable; default: all installed.")
 @click.option("--threads", type=int, help="For every peer; default: all processors.")
 @click.option("--rounds", type=int, default=7, show_default=True)
-@click.option("--json", "json_path", metavar="FILE", help="Also write everything as JSON.")
+@json_option
 def command(cells, shapes, set_name, direction, peers, threads, rounds, json_path):
     """Time rnnbench, PyTorch and ONNX Runtime side by side, in float32.
 
@@ -63,7 +64,6 @@ def command(cells, shapes, set_name, direction, peers, threads, rounds, json_pat
         if json_path:
             write_json(json_path, as_json(facts, results))
 
-    save([])  # a place that can't be written is known now and not in an hour
     show_head(console, facts)
     results = measure(console, versions, threads, rounds, pairs, chosen, save)
     show_summary(console, results)

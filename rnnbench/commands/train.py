@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rnnbench.cells import get_cell
+from rnnbench.commands._options import json_option
 from rnnbench.errors import InputError
 from rnnbench.report import machine, write_json
 from rnnbench.target import TARGETS, get_target
@@ -59,7 +60,7 @@ def command():
     show_default=True,
     help="Of the sample: below 1 is safer, above 1 wilder.",
 )
-@click.option("--json", "json_path", metavar="FILE", help="Write settings and results as JSON.")
+@json_option
 @click.option("--threads", type=int, help="CPU threads; results do not depend on it.")
 @click.option("--target", "target_name", default="cpu", show_default=True, help=" | ".join(TARGETS))
 def charlm_command(

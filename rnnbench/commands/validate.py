@@ -8,6 +8,7 @@ from rich.table import Table
 
 from rnnbench.cells import cell_names, get_cell
 from rnnbench.checks import DTYPES
+from rnnbench.commands._options import json_option
 
 NO_GATE = "none at fault explains it"
 
@@ -34,7 +35,7 @@ def gate_orders() -> str:
     type=click.Choice(DTYPES),
     help="What the implementation computes in; its widest if not given.",
 )
-@click.option("--json", "json_path", metavar="FILE", help="Also write everything as JSON.")
+@json_option
 def command(implementation, golden, cells, dtype, json_path):
     """Compare IMPLEMENTATION with the golden cases: torch, onnxruntime, or your own.
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from rnnbench.commands._options import json_option
 from rnnbench.conformance.plants import PLANTS, get_plant
 from rnnbench.conformance.verify import Report, applicable, select, simulated, verify
 from rnnbench.cpu.threads import available
@@ -24,7 +25,7 @@ from rnnbench.report import machine, write_json
 @click.option(
     "-j", "workers", type=int, metavar="N", help="Worker processes; default: a core each."
 )
-@click.option("--json", "json_path", metavar="FILE", help="Also write every result as JSON.")
+@json_option
 def command(cells, targets, dtypes, plant, workers, json_path):
     """Check every kernel: is each cell right, on each target, in each dtype?
 
@@ -58,8 +59,11 @@ def command(cells, targets, dtypes, plant, workers, json_path):
     on = f"; cuda on the {where}" if any(u.target == "cuda" for u in units) else ""
     checks = sum(len(r.results) for r in reports)
     if plant:
-        caught = len(failed)
+        caught = sum(r.caught for r in reports)
         console.print(f"planted {plant}: caught on {caught} of {len(reports)} kernels{on}")
+        for r in reports:
+            if not r.caught:
+                console.print(f"NOT caught: {r.unit.cell} {r.unit.target} {r.unit.dtype}")
     verdict = f"{len(reports) - len(failed)} of {len(reports)} pass"
     console.print(f"{verdict}: {checks} comparisons in {seconds:.0f} s{on}", soft_wrap=True)
     if json_path:

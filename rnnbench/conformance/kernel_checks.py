@@ -48,13 +48,14 @@ class Context:
     quick: bool  # a simulator: small sizes only
 
 
-def compare(check: str, got: dict, want: dict, allowed) -> Iterator[Result]:
+def compare(check: str, got: dict, want: dict, allowed, dtype) -> Iterator[Result]:
     """One Result an array; ``allowed(expected array) -> tolerance``."""
     for name, expected in want.items():
-        value = np.asarray(got[name], DOUBLE)
-        if value.shape != expected.shape:
-            yield Result(check, f"{name} {value.shape}", np.inf, 0.0)
+        value = np.asarray(got[name])
+        if value.shape != expected.shape or value.dtype != dtype:
+            yield Result(check, f"{name} {value.dtype}{value.shape}", np.inf, 0.0)
             continue
+        value = value.astype(DOUBLE)
         error = np.abs(value - expected)
         error[np.isnan(error)] = np.inf
         index = np.unravel_index(int(error.argmax()), error.shape)
@@ -97,7 +98,7 @@ def allowance(dtype, case: Case, factor: float = 1.0):
 def against_reference(name: str, c: Context, case: Case) -> Iterator[Result]:
     got = everything(c.target, case)
     want = everything(c.reference, as_double(case))
-    yield from compare(name, got, want, allowance(c.dtype, case))
+    yield from compare(name, got, want, allowance(c.dtype, case), c.dtype)
 
 
 def check_random(c: Context) -> Iterator[Result]:
@@ -112,17 +113,19 @@ def check_random(c: Context) -> Iterator[Result]:
 
 def check_edges(c: Context) -> Iterator[Result]:
     """A single step; a single sequence."""
-    for name, sizes in (("T=1", {"T": 1, "B": 2}), ("B=1", {"T": 4, "B": 1})):
+    for name, sizes in (("T=1", {"T": 1, "B": 2, "H": 11}), ("B=1", {"T": 4, "B": 1})):
         case = random_case(c.cell, **sizes, dtype=c.dtype, seed=4, ragged=False)
         yield from against_reference(name, c, case)
 
 
 def check_ragged(c: Context) -> Iterator[Result]:
-    """A ragged batch equals each sequence alone; a sequence of length 0 changes nothing."""
+    """A ragged batch equals each sequence alone, its parameters' gradients their sum; a sequence
+    of length 0 changes nothing."""
     case = random_case(c.cell, T=4, B=3, dtype=c.dtype, seed=5)
     case = replace(case, lengths=np.array([4, 0, 2]))
     got = everything(c.target, case)
     names = get_cell(c.cell).spec.state_names
+    sums = {f"d{name}": np.zeros(v.shape) for name, v in case.params.items()}
     for b, length in enumerate(case.lengths):
         pick = slice(b, b + 1)
         first = {n: got[n][-1][pick] for n in names} | {f"d{n}[0]": got[f"d{n}[0]"][pick]
@@ -140,24 +143,29 @@ def check_ragged(c: Context) -> Iterator[Result]:
                 lengths=None,
             )
             whole = everything(c.target, alone)
+            for name in sums:
+                sums[name] += whole[name]
             want = {n: whole[n][-1] for n in names} | {f"d{n}[0]": whole[f"d{n}[0]"] for n in names}
             first |= {"y": got["y"][:length, pick], "dx": got["dx"][:length, pick]}
             want |= {"y": whole["y"], "dx": whole["dx"]}
         want = {n: np.asarray(v, DOUBLE) for n, v in want.items()}
-        yield from compare("ragged=alone", first, want, allowance(c.dtype, case))
+        yield from compare("ragged=alone", first, want, allowance(c.dtype, case), c.dtype)
+    yield from compare("ragged=alone", got, sums, allowance(c.dtype, case), c.dtype)
 
 
 def check_reductions(c: Context) -> Iterator[Result]:
-    """With the declared parameters zero the cell equals another, here as the reference has it."""
+    """With the declared parameters zero the cell equals another, here and on the reference."""
     for reduction in get_cell(c.cell).spec.reductions:
         case = random_case(c.cell, dtype=c.dtype, seed=6)
         params = {k: np.zeros_like(v) if k in reduction.zero else v for k, v in case.params.items()}
         other = {k: v for k, v in params.items() if k not in reduction.zero}
         got = everything(c.target, replace(case, params=params))
-        simple = as_double(replace(case, cell=reduction.equals, params=other))
-        want = everything(c.reference, simple)
+        simple = replace(case, cell=reduction.equals, params=other)
         name = f"{','.join(reduction.zero)}=0"
-        yield from compare(name, got, want, allowance(c.dtype, case))
+        same = {k: v.astype(DOUBLE) for k, v in everything(c.target, simple).items()}
+        yield from compare(name, got, same, allowance(c.dtype, case), c.dtype)
+        want = everything(c.reference, as_double(simple))
+        yield from compare(name, got, want, allowance(c.dtype, case), c.dtype)
 
 
 def check_chunks(c: Context) -> Iterator[Result]:
@@ -170,7 +178,7 @@ def check_chunks(c: Context) -> Iterator[Result]:
         return {"y": result.y, "dx": result.x} | {f"d{k}": v for k, v in result.params.items()}
 
     want = run(c.reference, as_double(case))
-    yield from compare("chunks", run(c.target, case), want, allowance(c.dtype, case))
+    yield from compare("chunks", run(c.target, case), want, allowance(c.dtype, case), c.dtype)
 
 
 def check_direction(c: Context) -> Iterator[Result]:
@@ -210,7 +218,10 @@ def check_direction(c: Context) -> Iterator[Result]:
 
 
 def check_text(c: Context) -> Iterator[Result]:
-    """Real input: English text, one-hot, next-character softmax loss, all gradients."""
+    """Real input: English text, one-hot, next-character softmax loss, all gradients.
+
+    The loss is summed: averaged, its gradients would be small beside the tolerance.
+    """
     T, B, H = (6, 2, 7) if c.quick else (20, 3, 13)
     text = python_topics()[1000 : 1000 + (T + 1) * B]
     vocabulary = Vocabulary.of(text, least=1)
@@ -226,25 +237,33 @@ def check_text(c: Context) -> Iterator[Result]:
     def run(target, case):
         y, _, tape = target.forward(*case.forward_arguments())
         kind = case.x.dtype
-        head = head_loss("softmax", target, y, weight.astype(kind), bias.astype(kind), tokens[1:])
+        head = head_loss("softmax", target, y, weight.astype(kind), bias.astype(kind), tokens[1:],
+                         reduction="sum")  # fmt: skip
         grads = target.backward(tape, head.dy)
         named = {"loss": np.asarray(head.loss).reshape(1), "y": y, "dV": head.dweight}
         named |= {"dc": head.dbias, "dx": grads.x}
         return named | {f"d{k}": v for k, v in grads.params.items()}
 
     want = run(c.reference, as_double(case))
-    yield from compare("text", run(c.target, case), want, allowance(c.dtype, case))
+    yield from compare("text", run(c.target, case), want, allowance(c.dtype, case), c.dtype)
 
 
 def check_nan(c: Context) -> Iterator[Result]:
-    """NaN in padding never leaks; the same case with clean padding gives the same bits."""
+    """NaN and inf where nothing depends on them never leak: in padding, and in the state of an
+    empty sequence."""
     case = random_case(c.cell, T=4, dtype=c.dtype, seed=12)
+    case = replace(case, lengths=np.array([4, 0, 2]))
     past = np.arange(4)[:, None] >= case.lengths
     x, dy = case.x.copy(), case.dy.copy()
-    x[past], dy[past] = np.nan, np.nan
-    got = everything(c.target, replace(case, x=x, dy=dy))
+    x[past], dy[past] = np.nan, np.inf
+    state = {name: v.copy() for name, v in case.state.items()}
+    for value, bad in zip(state.values(), (np.nan, np.inf), strict=False):
+        value[1] = bad
+    got = everything(c.target, replace(case, x=x, dy=dy, state=state))
     want = everything(c.reference, as_double(case))
-    yield from compare("NaN padding", got, want, allowance(c.dtype, case))
+    for name in state:  # these do depend on it: the empty sequence keeps its state
+        got[name] = np.where(np.isfinite(got[name]), got[name], want[name]).astype(c.dtype)
+    yield from compare("NaN padding", got, want, allowance(c.dtype, case), c.dtype)
 
 
 CHECKS = (

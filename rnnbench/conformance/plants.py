@@ -130,6 +130,14 @@ def wrong_slot(original):
     return backward
 
 
+def wrong_last_slot(original):
+    def backward(dout, dq, s, q, p):
+        da, ds, dearlier, dp = original(dout, dq, s, q, p)
+        return (*da[:-1], da[-1] * const(da[-1], WRONG)), ds, dearlier, dp
+
+    return backward
+
+
 def wrong_unit(original):
     def backward(dout, dq, s, q, p):
         da, ds, dearlier, dp = original(dout, dq, s, q, p)
@@ -146,13 +154,13 @@ def dropped_state(original):
     return backward
 
 
-def last_stage(name: str, direction: str, wrap: Callable) -> Callable[[Cell], Cell]:
-    """The cell with its last stage's function of that direction wrapped."""
+def wrapped(name: str, direction: str, wrap: Callable, stage: int = -1) -> Callable:
+    """Cell -> the cell with one stage's function of that direction wrapped."""
 
     def change(cell: Cell) -> Cell:
-        functions = getattr(cell, direction)
-        wrapped = (*functions[:-1], wrap(functions[-1]))
-        return replace(cell, label=f"{cell.name}+{name}", **{direction: wrapped})
+        functions = list(getattr(cell, direction))
+        functions[stage] = wrap(functions[stage])
+        return replace(cell, label=f"{cell.name}+{name}", **{direction: tuple(functions)})
 
     return change
 
@@ -213,24 +221,30 @@ PLANTS = {
         Plant(
             "output-0.1%",
             "the new state is wrong by 0.1 %",
-            cell=last_stage("output", "forward", wrong_output),
+            cell=wrapped("output", "forward", wrong_output),
         ),
         Plant(
             "gradient-0.1%",
             "the gradient at one pre-activation is wrong by 0.1 %",
-            cell=last_stage("gradient", "backward", wrong_slot),
+            cell=wrapped("gradient", "backward", wrong_slot),
+        ),
+        Plant(
+            "late-gradient-0.1%",
+            "the gradient at the first stage's last pre-activation is wrong by 0.1 %",
+            applies=lambda cell: len(cell.spec.stages) > 1 or len(cell.spec.stages[0].slots) > 1,
+            cell=wrapped("late", "backward", wrong_last_slot, stage=0),
         ),
         Plant(
             "peephole-gradient-0.1%",
             "the gradient of one per-unit parameter is wrong by 0.1 %",
             applies=lambda cell: bool(cell.spec.stages[-1].units),
-            cell=last_stage("unit", "backward", wrong_unit),
+            cell=wrapped("unit", "backward", wrong_unit),
         ),
         Plant(
             "dropped-state-gradient",
             "no gradient flows straight to the previous state",
             applies=carries_directly,
-            cell=last_stage("carry", "backward", dropped_state),
+            cell=wrapped("carry", "backward", dropped_state),
         ),
     )
 }

@@ -10,6 +10,7 @@ import os
 import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,7 +36,7 @@ class Unit:
 
 @dataclass
 class Report:
-    """The results of a unit: comparisons as dicts, worst first by error over tolerance."""
+    """The results of a unit: comparisons as dicts, in the order the checks ran."""
 
     unit: Unit
     results: list[dict] = field(default_factory=list)
@@ -44,6 +45,11 @@ class Report:
     @property
     def passed(self) -> bool:
         return not self.crash and bool(self.results) and all(r["passed"] for r in self.results)
+
+    @property
+    def caught(self) -> bool:
+        """Did a comparison fail? (A crash proves nothing.)"""
+        return any(not r["passed"] for r in self.results)
 
     @property
     def worst(self) -> dict | None:
@@ -157,19 +163,44 @@ def applicable(units: list[Unit], plant: str) -> list[Unit]:
 
 
 def verify(units: list[Unit], plant: str = "", workers: int = 1) -> Iterator[Report]:
-    """Run units in spawned workers, yielding each report as it is done."""
+    """Run units in spawned workers, yielding each report as it is done.
+
+    A worker that dies (a kernel that writes where it should not) fails what was running then, and
+    the rest goes on in new workers.
+    """
     check_count("workers", workers)
     simulate = any(u.target == "cuda" for u in units) and simulated()
-    context = multiprocessing.get_context("spawn")
     # Longest first, so that no worker is left with a long unit at the end.
-    ordered = sorted(units, key=lambda u: (u.target == "reference", u.target, u.cell, u.dtype))
-    with ProcessPoolExecutor(
-        min(workers, len(units)), context, initializer=prepare_worker, initargs=(simulate,)
-    ) as pool:
-        waiting = [pool.submit(run_unit, unit, plant) for unit in ordered]
-        try:
-            for future in as_completed(waiting):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    left = sorted(units, key=lambda u: (u.target == "reference", u.target, u.cell, u.dtype))
+    while left:
+        done = set()
+        for report in run_pool(left, plant, min(workers, len(left)), simulate):
+            done.add(report.unit)
+            yield report
+        survivors = [u for u in left if u not in done]
+        if survivors and not done:  # it dies every time: one at a time shows which unit does it
+            unit, *survivors = survivors
+            alone = list(run_pool([unit], plant, 1, simulate))
+            yield alone[0] if alone else Report(unit, crash=DIED)
+        left = survivors
+
+
+DIED = "the worker process died"
+
+
+def run_pool(units: list[Unit], plant: str, workers: int, simulate: bool) -> Iterator[Report]:
+    """Reports until all are done or a worker dies."""
+    pool = ProcessPoolExecutor(
+        workers,
+        multiprocessing.get_context("spawn"),
+        initializer=prepare_worker,
+        initargs=(simulate,),
+    )
+    try:
+        waiting = [pool.submit(run_unit, unit, plant) for unit in units]
+        for future in as_completed(waiting):
+            yield future.result()
+    except BrokenProcessPool:
+        return
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -79,6 +79,11 @@ def backward_steps(
                         c, at, c_row, lanes, n * lanes, a, start, padded, 1, part, False,
                         b1 - b0, panels[i].shape[2],
                     )  # fmt: skip
+        # What a frozen row received from the products is 0 · R: 0, unless R holds inf or NaN.
+        for b in range(b0, b1):
+            if t >= lengths[b]:
+                for j in range(n_states):
+                    dstate[j][then, b, :] = dstate[j][now, b, :]
 
 
 @kernel

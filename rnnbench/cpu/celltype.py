@@ -1,6 +1,7 @@
 """A cell as a Numba type, so that a driver is one cached module-level function for all cells.
 
-The type's name holds the fingerprint of all source, which makes it part of every cache key.
+The type's name holds a hash of the cell's maths and of all source, so both are part of every cache
+key: two cells of one name are two types.
 """
 
 from numba.core import types
@@ -9,19 +10,19 @@ from numba.extending import NativeValue, models, register_model, typeof_impl, un
 from rnnbench.cpu.jit import fingerprint
 from rnnbench.spec import Cell
 
-KNOWN: dict[str, Cell] = {}
+KNOWN: dict[tuple[str, str], Cell] = {}
 
 
 class CellType(types.Opaque):
-    """The type of one cell; ``cell`` is the Cell itself, looked up by name (types get pickled)."""
+    """The type of one cell; ``cell`` is the Cell itself, looked up (types get pickled)."""
 
-    def __init__(self, cell_name: str):
-        self.cell_name = cell_name
-        super().__init__(f"Cell({cell_name}, {fingerprint()})")
+    def __init__(self, cell_name: str, contents: str):
+        self.identity = (cell_name, contents)
+        super().__init__(f"Cell({cell_name}, {contents}, {fingerprint()})")
 
     @property
     def cell(self) -> Cell:
-        return KNOWN[self.cell_name]
+        return KNOWN[self.identity]
 
 
 register_model(CellType)(models.OpaqueModel)
@@ -29,8 +30,8 @@ register_model(CellType)(models.OpaqueModel)
 
 @typeof_impl.register(Cell)
 def _typeof(cell, context):
-    KNOWN[cell.name] = cell
-    return CellType(cell.name)
+    KNOWN.setdefault((cell.name, cell.contents), cell)
+    return CellType(cell.name, cell.contents)
 
 
 @unbox(CellType)

@@ -14,12 +14,14 @@ runs the wrong one. So the functions a kernel calls are named by a hash of what 
 import functools
 import hashlib
 import pickle
-import types
+import warnings
 from pathlib import Path
 
+import llvmlite
 import numba
-from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
+
+from rnnbench.bind import contents
 
 # No fastmath at all: NaN and inf flow, and every operation rounds once. LLVM makes a vector and a
 # scalar copy of a loop and picks one at run time, by the arrays' places; were it free to contract
@@ -51,14 +53,21 @@ def tile_vectors() -> int:
 
 @functools.cache
 def fingerprint() -> str:
-    """Hash of every source file that kernels are made of."""
-    digest = hashlib.sha256(numba.__version__.encode())
-    package = Path(__file__).parents[1]
-    for folder in ("equations", "cpu"):
-        for path in sorted((package / folder).glob("*.py")):
-            digest.update(path.name.encode() + path.read_bytes())
-    digest.update((package / "spec.py").read_bytes())
+    """Hash of every source file that kernels are made of, and of the compilers' versions.
+
+    A cell's own maths, wherever it comes from, is in its type (celltype.py).
+    """
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
+    for path in sources():
+        digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def sources() -> list[Path]:
+    """The files that kernels are made of."""
+    package = Path(__file__).parents[1]
+    folders = (sorted((package / name).glob("*.py")) for name in ("equations", "cpu"))
+    return [package / "bind.py", package / "spec.py", *(path for f in folders for path in f)]
 
 
 class KernelFiles:
@@ -72,35 +81,21 @@ class KernelFiles:
         return f"{self._files._index_name.removesuffix('.nbi')}.{digest}.nbc"
 
     def save(self, key, data) -> None:
-        self._files._save_data(self._name(key), data)
+        content = self._files._dump(data)
+        with self._files._open_for_write(self._files._data_path(self._name(key))) as f:
+            f.write(hashlib.sha256(content).digest() + content)
 
     def load(self, key):
+        """The kernel, or None where there is none or its file is damaged."""
         try:
-            return self._files._load_data(self._name(key))
-        except (OSError, EOFError, pickle.UnpicklingError):
+            content = Path(self._files._data_path(self._name(key))).read_bytes()
+        except OSError:
             return None
+        digest, content = content[:32], content[32:]
+        return pickle.loads(content) if hashlib.sha256(content).digest() == digest else None
 
     def flush(self) -> None:
         """Nothing to forget: a stale entry's name is never asked for again."""
-
-
-def contents(function: types.FunctionType) -> str:
-    """A hash of a function's code and of everything it names: same hash, same machine code."""
-
-    def describe(value) -> str:
-        if isinstance(value, Dispatcher):
-            return value.py_func.__qualname__  # a hash itself
-        if isinstance(value, types.FunctionType):
-            return f"{value.__module__}.{value.__qualname__}"
-        if isinstance(value, types.CodeType):
-            parts = [value.co_code.hex(), value.co_names, value.co_varnames]
-            return repr([*parts, [describe(c) for c in value.co_consts]])
-        return repr(value)
-
-    code = function.__code__
-    named = [describe(function.__globals__.get(name)) for name in code.co_names]
-    held = [describe(cell.cell_contents) for cell in function.__closure__ or ()]
-    return hashlib.sha256(repr([describe(code), named, held]).encode()).hexdigest()[:24]
 
 
 def device(function):
@@ -111,7 +106,11 @@ def device(function):
 
 def kernel(function):
     """A kernel called from Python, cached on disk. Must be a module-level function."""
-    dispatcher = numba.njit(cache=True, **OPTIONS)(function)
+    try:
+        dispatcher = numba.njit(cache=True, **OPTIONS)(function)
+    except RuntimeError as error:  # no directory can be written to
+        warnings.warn(f"rnnbench compiles anew in every process: {error}", stacklevel=2)
+        return numba.njit(**OPTIONS)(function)
     cache = dispatcher._cache
     cache._cache_file = KernelFiles(cache._cache_file)
     return dispatcher

@@ -26,7 +26,7 @@ def pack_gates(matrix: np.ndarray, gates: tuple[int, ...], width: int) -> np.nda
 def pack_columns(matrix: np.ndarray) -> np.ndarray:
     """A (K, N) matrix as it is, up to four vectors of columns in a block."""
     v, (K, N) = lanes(matrix.dtype), matrix.shape
-    vectors = -(-N // v)
+    vectors = max(1, -(-N // v))
     n = min(4, vectors)
     blocks = -(-vectors // n)
     full = np.zeros((K, blocks * n * v), matrix.dtype)

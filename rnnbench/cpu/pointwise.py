@@ -162,11 +162,7 @@ def backward_loop(cell: Cell, k: int):
     n_states = len(spec.states)
     upstream = [(f"dproduct[{j - n_states}][b, u]",) for j in products]
     upstream += [(f"dstate[{j}][now, b, u]",) for j in states]
-    then, now = "dstate[{}][then, b, u]", "dstate[{}][now, b, u]"
-    freeze = [clear("slot[{}, row, u]", indices(len(stage.slots)))]
-    for j in states:
-        at, of = address(then.format(j)), address(now.format(j))
-        freeze.append(f"store({at}, load({at}) + load({of}))")
+    freeze = clear("slot[{}, row, u]", indices(len(stage.slots)))
     own = [(k, j) for j in range(len(stage.saves))]
     return compile_loop(
         BACKWARD,
@@ -175,10 +171,12 @@ def backward_loop(cell: Cell, k: int):
         sent=load("dsaved[{}][{}, b, u]", own),
         kept=load("saved[{}][{}, row, u]", earlier + own),
         put_slot=store("slot[{}, row, u]", indices(len(stage.slots)), "dslot"),
-        add_state=store(then, indices(stage_states(spec, k)), "dprevious", add=True),
+        add_state=store(
+            "dstate[{}][then, b, u]", indices(stage_states(spec, k)), "dprevious", add=True
+        ),
         add_saved=store("dsaved[{}][{}, b, u]", earlier, "dearlier", add=True),
         add_unit=store(f"dunit[{k}][{{}}, b, u]", indices(n_units), "dvalue", add=True),
-        freeze="; ".join(freeze),
+        freeze=freeze,
         **texts,
     )
 

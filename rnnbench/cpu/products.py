@@ -58,6 +58,17 @@ def row_panels(p: Problem, run: Run) -> np.ndarray:
     return np.stack([pack_columns(matrix[g * width : (g + 1) * width]) for g in run.gates])
 
 
+def multiplied(p: Problem, sources, source: int, shift: int) -> np.ndarray:
+    """(T·B, K): what a run multiplied at each step. Frozen steps are zero: their slots' gradient
+    is 0, but 0 · inf is not."""
+    if source < 0:
+        return p.x.reshape(p.T * p.B, -1)
+    used = sources[source][shift : p.T + shift]
+    if p.valid is not None:
+        used = np.where(p.valid[:, :, None], used, p.dtype.type(0))
+    return used.reshape(p.T * p.B, -1)
+
+
 class Products:
     """Products on up to ``threads`` threads, with a workspace of their own."""
 
@@ -132,7 +143,10 @@ class Products:
                 self.add(columns_of(result, 0, panel), left, panel, rows, run_width(p, r))
         if result is None:
             return np.zeros_like(p.x)
-        return result[:, : p.x.shape[2]].copy().reshape(p.x.shape)
+        dx = result[:, : p.x.shape[2]].copy().reshape(p.x.shape)
+        if p.valid is not None:
+            dx[~p.valid] = 0
+        return dx
 
     def parameter_gradients(self, p: Problem, plan: Plan, sources, dslots, dunit) -> dict:
         """Every parameter's gradient, by name: sums over T·B, last step first."""
@@ -141,8 +155,7 @@ class Products:
         for r in plan.runs:
             key = (r.source, r.shift)
             if key not in packed:
-                used = p.x if r.source < 0 else sources[r.source][r.shift : p.T + r.shift]
-                packed[key] = pack_columns(used.reshape(p.T * p.B, -1))
+                packed[key] = pack_columns(multiplied(p, sources, *key))
             self.matrix_gradient(p, r, dslots[r.stage], packed[key], grads[r.parameter])
         for k, name, gate, slot in plan.biases:
             width = p.sizes[p.spec.stages[k].width]

@@ -53,6 +53,7 @@ class CPUTarget(Target):
     """Numba kernels on ``threads`` threads (default: the processors this process may use)."""
 
     name = "cpu"
+    Tape = Tape
 
     def __init__(self, threads: int | None = None):
         self.threads = available() if threads is None else check_count("threads", threads)
@@ -102,18 +103,16 @@ class CPUTarget(Target):
         return self.result(tape)
 
     def result(self, tape: Tape) -> Forward:
-        """Read-only views of the tape; y is copied only where padding must be zeroed."""
+        """Views of the tape; y is copied only where padding must be zeroed."""
         p = tape.problem
         states = {}
         for name, history in zip(p.spec.state_names, tape.sources, strict=False):
             width = p.sizes[p.spec.state(name).width]
             # a copy only where a state's width is no whole number of vectors
             states[name] = np.ascontiguousarray(history[:, :, :width]).view()
-            states[name].flags.writeable = False
         y = states[p.spec.output][1:]
         if p.valid is not None:
             y = np.where(p.valid[:, :, None], y, p.dtype.type(0))
-            y.flags.writeable = False
         return Forward(y, states, tape)
 
     # -- backward --------------------------------------------------------------------------

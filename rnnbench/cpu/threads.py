@@ -7,17 +7,17 @@ fork kills and two Python threads at once upset. After a fork the child starts a
 import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
-_pools: dict[int, ThreadPoolExecutor] = {}
+_pool: ThreadPoolExecutor | None = None
+_size = 0
 _lock = threading.Lock()
 
 
 def _forget() -> None:
     """In a forked child: the parent's threads are not here, and its lock may be held."""
-    global _lock
-    _pools.clear()
-    _lock = threading.Lock()
+    global _pool, _size, _lock
+    _pool, _size, _lock = None, 0, threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget)
@@ -31,6 +31,18 @@ def available() -> int:
         return os.cpu_count() or 1
 
 
+def pool(size: int) -> ThreadPoolExecutor:
+    """The process's pool, of at least ``size`` threads (they start when first needed).
+
+    A smaller one is let go: its threads end with it, once nobody waits for them.
+    """
+    global _pool, _size
+    with _lock:
+        if _pool is None or _size < size:
+            _pool, _size = ThreadPoolExecutor(size, "rnnbench"), size
+        return _pool
+
+
 def share(threads: int, total: int, body, *arguments, granule: int = 1) -> None:
     """body(*arguments, lo, hi) over [0,total), split into at most ``threads`` ranges.
 
@@ -42,11 +54,11 @@ def share(threads: int, total: int, body, *arguments, granule: int = 1) -> None:
     if parts == 1:
         body(*arguments, 0, total)
         return
-    with _lock:
-        if parts not in _pools:
-            _pools[parts] = ThreadPoolExecutor(parts - 1, "rnnbench")
-        pool = _pools[parts]
-    waiting = [pool.submit(body, *arguments, lo, hi) for lo, hi in itertools.pairwise(edges[1:])]
-    body(*arguments, edges[0], edges[1])
+    workers = pool(parts - 1)
+    waiting = [workers.submit(body, *arguments, lo, hi) for lo, hi in itertools.pairwise(edges[1:])]
+    try:
+        body(*arguments, edges[0], edges[1])
+    finally:
+        wait(waiting)  # also after an error: the arrays may be used again
     for future in waiting:
         future.result()

@@ -51,6 +51,7 @@ class CUDATarget(Target):
     """
 
     name = "cuda"
+    Tape = Tape
 
     def __init__(self, block: int | None = None, tile: int | None = None):
         if not available():

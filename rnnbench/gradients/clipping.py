@@ -19,7 +19,7 @@ def clip_by_global_norm(
     including max_norm the gradients come back unchanged.
     NonFiniteGradient names the array that holds NaN or inf; InputError unless 0 < max_norm < inf.
     """
-    check_positive("max_norm", max_norm)
+    max_norm = check_positive("max_norm", max_norm)
     grads = check_finite(grads)
     # Relative to the largest entry: squares neither overflow nor vanish, in float64 either.
     largest = max((float(np.abs(g).max()) for g in grads.values() if g.size), default=0.0)
@@ -38,18 +38,30 @@ def clip_by_global_norm(
 def clip_by_value(grads: Mapping[str, np.ndarray], limit: float) -> dict[str, np.ndarray]:
     """Each entry limited to [-limit, limit]; new arrays of the same dtypes.
 
-    Raises as ``clip_by_global_norm``.
+    The bound is the largest number of the array's dtype that is not above limit. Raises as
+    ``clip_by_global_norm``.
     """
-    check_positive("limit", limit)
-    return {name: np.clip(g, -limit, limit) for name, g in check_finite(grads).items()}
+    limit = check_positive("limit", limit)
+    clipped = {}
+    for name, g in check_finite(grads).items():
+        bound = g.dtype.type(min(limit, float(np.finfo(g.dtype).max)))
+        if bound > limit:
+            bound = np.nextafter(bound, g.dtype.type(0))
+        clipped[name] = np.clip(g, -bound, bound)
+    return clipped
 
 
 def check_positive(name: str, value: float) -> float:
     """A finite number above 0."""
+    given = value
     number = isinstance(value, int | float | np.integer | np.floating)
-    if isinstance(value, bool) or not number or not 0 < value < math.inf:
-        raise InputError(f"{name} is {value!r}; needs a finite number above 0")
-    return float(value)
+    try:
+        value = float(value) if number and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        value = math.inf
+    if not 0 < value < math.inf:
+        raise InputError(f"{name} is {given!r}; needs a finite number above 0")
+    return value
 
 
 def check_finite(grads: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnbench.checks import check_lengths
+from rnnbench.checks import as_array, check_lengths
 from rnnbench.errors import InputError
 from rnnbench.gradients.schedule import Backward, Forward, check_schedule
 from rnnbench.spec import Cell
@@ -48,7 +48,7 @@ def run(
     the schedule carries gradients across edges.
     InputError for a schedule that does not cover T, and for whatever the target refuses.
     """
-    x = np.asarray(x)
+    x = as_array("x", x)
     if x.ndim != 3 or 0 in x.shape:
         raise InputError(f"x has shape {x.shape}; needs (T, B, I), each at least 1")
     T, B, _ = x.shape
@@ -64,11 +64,13 @@ def run(
         if isinstance(step, Forward):
             inside = np.clip(lengths - step.t0, 0, step.t1 - step.t0)
             forward = target.forward(cell, params, x[step.t0 : step.t1], final, inside)
-            final = {name: history[-1] for name, history in forward.states.items()}
+            # copies: views would hold every chunk's whole history
+            final = {name: history[-1].copy() for name, history in forward.states.items()}
             loss, dy = upstream_of_chunk(step.t0, step.t1, forward.y)
             waiting[step.t0] = forward.tape, dy
-            y.append(forward.y)
+            y.append(forward.y.copy())
             losses.append(loss)
+            del forward  # or its tape would live on while the next chunk runs
             continue
         if step.carry:
             right = edges[step.t1]
@@ -95,7 +97,10 @@ def _upstream(upstream, T: int) -> Callable:
 
         def call(t0, t1, y):
             result = upstream(t0, t1, y)
-            loss, dy = result if isinstance(result, tuple) else (None, result)
+            pair = isinstance(result, tuple)
+            if pair and len(result) != 2:
+                raise InputError(f"upstream gave {len(result)} values; needs dy or (loss, dy)")
+            loss, dy = result if pair else (None, result)
             if np.shape(dy) != y.shape:
                 raise InputError(
                     f"upstream gave dy of shape {np.shape(dy)} for steps {t0} to {t1}; "
@@ -105,7 +110,7 @@ def _upstream(upstream, T: int) -> Callable:
 
         return call
 
-    dy = np.asarray(upstream)
+    dy = as_array("upstream", upstream)
     if dy.ndim != 3 or len(dy) != T:
         raise InputError(f"upstream has shape {dy.shape}; needs (T, B, H) with T={T}")
     return lambda t0, t1, y: (None, dy[t0:t1])

@@ -63,6 +63,8 @@ def check_schedule(schedule: Sequence[Forward | Backward], T: int) -> Schedule:
     Forward chunks follow each other from 0 to T; each is gone back through once, after it ran;
     a carried gradient exists by then.
     """
+    if not isinstance(schedule, Sequence) or isinstance(schedule, str):
+        raise InputError(f"schedule is a {type(schedule).__name__}; needs a list of steps")
     schedule = list(schedule)
     reached, waiting, edges = 0, set(), set()
     for step in schedule:

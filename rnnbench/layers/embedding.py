@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from rnnbench.checks import check_array, check_count, check_dtype
+from rnnbench.checks import as_array, check_array, check_count, check_dtype
 from rnnbench.errors import InputError
 
 
 def check_tokens(tokens, vocabulary_size: int) -> np.ndarray:
     """Integers in 0 … vocabulary_size-1, of any shape; InputError else."""
-    tokens = np.asarray(tokens)
+    tokens = as_array("tokens", tokens)
     if tokens.dtype.kind not in "iu":
         raise InputError(f"tokens have dtype {tokens.dtype}; need integers")
     bad = tokens[(tokens < 0) | (tokens >= vocabulary_size)]

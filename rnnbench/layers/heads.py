@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from rnnbench.checks import check_array, check_lengths
+from rnnbench.checks import as_array, check_array, check_lengths
 from rnnbench.errors import InputError, unknown
 
 AT = ("every", "last")
@@ -141,7 +141,7 @@ def check_head(y, weight, bias) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def check_labels(kind: str, labels, shape: tuple, places: tuple, K: int, dtype) -> np.ndarray:
     """The scored steps' labels, (N,) for softmax and (N,K) else; the others are not looked at."""
-    labels = np.asarray(labels)
+    labels = as_array("labels", labels)
     shape = shape if kind == "softmax" else (*shape, K)
     if kind == "softmax" and labels.dtype.kind not in "iu":
         raise InputError(f"labels have dtype {labels.dtype}; softmax needs integers")
