@@ -32,7 +32,10 @@ def tanh(x: np.ndarray) -> np.ndarray:
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)). A float exp may overflow to inf: the quotient is then the right 0."""
+    """1 / (1 + exp(-x)). A float exp may overflow to inf: the quotient is then the right 0.
+
+    Complex x: for real parts above -700, where exp does not overflow (a complex inf gives NaN).
+    """
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-x))
 
