@@ -28,6 +28,7 @@ from rnnbench.tasks.text import Vocabulary, streams
 
 DTYPE = np.float32
 EVALUATION_WINDOW = 500
+ABSURD = 1000.0  # bits per character; knowing nothing costs log2 of the vocabulary, some 7
 
 
 @dataclass(frozen=True)
@@ -98,18 +99,28 @@ class Evaluation(NamedTuple):
 
 
 def initial_model(settings: Settings, vocabulary: Vocabulary) -> Model:
-    """Untrained: ``init_params`` for the cell, Glorot-uniform head, standard normal embedding."""
+    """Untrained: ``init_params`` for the cell, Glorot-uniform head, standard normal embedding.
+
+    InputError where it does not fit in memory.
+    """
     V, H, E = len(vocabulary), settings.hidden, settings.embedding
-    # init_params seeds its generators with (seed, small place): stay clear of those
-    rng = np.random.default_rng([settings.seed, 1 << 20])
-    limit = math.sqrt(6 / (V + H))
-    outer = {
-        "weight": rng.uniform(-limit, limit, (V, H)).astype(DTYPE),
-        "bias": np.zeros(V, DTYPE),
-    }
-    if E:
-        outer["embedding"] = rng.standard_normal((V, E)).astype(DTYPE)
-    cell = init_params(settings.cell, E or V, H, DTYPE, settings.seed)
+    try:
+        # init_params seeds its generators with (seed, small place): stay clear of those
+        rng = np.random.default_rng([settings.seed, 1 << 20])
+        limit = math.sqrt(6 / (V + H))
+        outer = {
+            "weight": rng.uniform(-limit, limit, (V, H)).astype(DTYPE),
+            "bias": np.zeros(V, DTYPE),
+        }
+        if E:
+            outer["embedding"] = rng.standard_normal((V, E)).astype(DTYPE)
+        cell = init_params(settings.cell, E or V, H, DTYPE, settings.seed)
+    except InputError:
+        raise
+    except (MemoryError, ValueError, OverflowError) as error:  # NumPy's, by how far too large
+        raise InputError(
+            f"hidden is {H}, embedding is {E}: a model that does not fit in memory; give less"
+        ) from error
     return Model(settings.cell, vocabulary, cell, outer)
 
 
@@ -142,7 +153,8 @@ def train(
 ) -> Training:
     """Train on ``text`` (the training part alone). progress(step, bits) is called after each.
 
-    Raises InputError for a text too short, NonFiniteGradient where training diverges.
+    Raises InputError for a text too short, and where training diverges: NonFiniteGradient, or
+    by a loss beyond ABSURD.
     """
     vocabulary = Vocabulary.of(text)
     inputs, following = streams(vocabulary.encode(text), settings.batch)
@@ -167,12 +179,23 @@ def train(
                 f"step {step + 1}: {error}; try a smaller learning rate"
             ) from error
         rate = cosine_rate(step, settings.steps, settings.rate)
-        model = model.with_parameters(optimiser.update(model.parameters(), clipped, rate))
+        bits.append(check_sane(f"step {step + 1}", loss / math.log(2)))
+        with np.errstate(over="ignore", invalid="ignore"):  # the next loss tells, in one line
+            params = optimiser.update(model.parameters(), clipped, rate)
+        model = model.with_parameters(params)
         start += settings.window
-        bits.append(loss / math.log(2))
         if progress is not None:
             progress(step + 1, bits[-1])
     return Training(model, bits)
+
+
+def check_sane(where: str, bits: float) -> float:
+    """bits, or InputError where only a diverged model scores so."""
+    if not bits <= ABSURD:
+        raise InputError(
+            f"{where}: loss is {bits:.4g} bits per character; try a smaller learning rate"
+        )
+    return bits
 
 
 def evaluate(model: Model, target, before: str, text: str) -> Evaluation:
@@ -180,6 +203,7 @@ def evaluate(model: Model, target, before: str, text: str) -> Evaluation:
 
     before: what stands before it; its last character (at least one) predicts the first of text.
     <UNK> counts as the one symbol it is, so a rare character costs its detection, not its name.
+    InputError for a model that has diverged: NaN, or more than ABSURD.
     """
     if not before or not text:
         raise InputError("evaluation needs at least one character, and one before it")
@@ -200,7 +224,8 @@ def evaluate(model: Model, target, before: str, text: str) -> Evaluation:
         )
         total += float(head.loss)
     unknown = int((tokens[1:] == 0).sum())
-    return Evaluation(total / math.log(2) / len(text), len(text), unknown)
+    bits = check_sane("evaluation", total / math.log(2) / len(text))
+    return Evaluation(bits, len(text), unknown)
 
 
 def check_sampling(prompt: str, length: int, temperature: float) -> None:
@@ -227,7 +252,9 @@ def sample(
         state = {name: history[-1] for name, history in forward.states.items()}
         logits = target.matmul(forward.y[-1], model.outer["weight"].T) + model.outer["bias"]
         known = logits[0, 1:].astype(np.float64)
-        cumulative = np.cumsum(np.exp((known - known.max()) / temperature))
+        with np.errstate(over="ignore"):  # −inf near temperature 0: all but the largest have none
+            exponents = (known - known.max()) / temperature
+        cumulative = np.cumsum(np.exp(exponents))
         place = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
         token = 1 + min(int(place), len(known) - 1)  # the product may round up to the last sum
         drawn.append(token)

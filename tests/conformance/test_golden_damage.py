@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from rnnbench.conformance import cases, golden
 from rnnbench.errors import InputError
@@ -94,8 +95,6 @@ def test_a_newer_format(small, tmp_path):
 
 @pytest.mark.parametrize("other", ["text", "plain safetensors", "another kind"])
 def test_not_a_golden_at_all(tmp_path, other):
-    from safetensors.numpy import save
-
     data = {
         "text": b"Once upon a midnight dreary, while I pondered, weak and weary",
         "plain safetensors": save({"x": np.zeros(3)}),
@@ -149,6 +148,132 @@ def test_a_set_without_the_wanted_cell(small, tmp_path):
         golden.read_set(tmp_path, ["elman_tanh", "lstm"])
     with pytest.raises(InputError, match="unknown cell 'nosuch'"):
         golden.read_set(tmp_path, ["nosuch"])
+
+
+def test_an_index_that_renames_a_cell(tmp_path):
+    """Every entry is checked, also where only another cell is asked for."""
+    pair = [cases.golden_case(c, cases.PROBLEMS[1]) for c in ("elman_tanh", "elman_relu")]
+    golden.write_set(tmp_path, pair)
+    path = tmp_path / golden.INDEX
+    index = path.read_text()
+    for new in ("elman_tanj", "elman_relu"):
+        path.write_text(index.replace('"cell": "elman_tanh"', f'"cell": "{new}"'))
+        with pytest.raises(InputError, match=f"holds elman_tanh-ragged, the index lists '{new}"):
+            golden.read_set(tmp_path, ["elman_relu"])
+
+
+def test_an_index_that_lists_a_case_twice(small, tmp_path):
+    data, index = small
+    twice = json.loads(index)
+    (entry,) = twice["cases"]
+    (tmp_path / "copy.safetensors").write_bytes(data)
+    for second in (entry, entry | {"file": "copy.safetensors"}, entry | {"case": "full"}):
+        with pytest.raises(InputError, match="twice"):
+            golden.read_set(place(tmp_path, data, json.dumps(twice | {"cases": [entry, second]})))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"file": 3},
+        {"file": "a\nb"},
+        {"file": "a\nb/c"},
+        {"cell": None},
+        {"case": ["ragged"]},
+        {"case": "rag\nged"},
+        {"bytes": 7424.0},
+        {"sha256": 0},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_an_index_with_odd_entries(small, tmp_path, change):
+    data, index = small
+    odd = json.loads(index)
+    odd["cases"][0] |= change
+    with pytest.raises(InputError) as error:
+        golden.read_set(place(tmp_path, data, json.dumps(odd)))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", [{"format_version": True}, {"format_version": 1.0}, {"more": 1}])
+def test_an_index_with_an_odd_head(small, tmp_path, change):
+    data, index = small
+    with pytest.raises(InputError, match=r"format version (True|1\.0)|unknown key 'more'"):
+        golden.read_set(place(tmp_path, data, json.dumps(json.loads(index) | change)))
+
+
+def test_json_nested_too_deeply(small, tmp_path):
+    data, _ = small
+    deep = "[" * 200_000
+    with pytest.raises(InputError, match="no index of golden cases"):
+        golden.read_set(place(tmp_path, data, deep))
+    changed = save({"x": np.zeros(3)}, {"rnnbench": deep})
+    with pytest.raises(InputError, match="or only a part"):
+        golden.read_set(place(tmp_path, changed, relisted(changed)))
+
+
+def rewritten(data: bytes, tensors=None, text=None, metadata=None) -> bytes:
+    """The file with some of its tensors, of its text and of its metadata replaced."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    old = json.loads(header["__metadata__"][golden.KEY])
+    new = {golden.KEY: json.dumps(old | (text or {}), sort_keys=True)} | (metadata or {})
+    return save(load(data) | (tensors or {}), new)
+
+
+SIZES = {"T": 6, "B": 4, "I": 3, "H": 5}
+ODD_TEXT = [
+    ({"bits": True}, "bits True"),
+    ({"bits": 200.0}, "bits 200.0"),
+    ({"bits": "200"}, "bits '200'"),
+    ({"bits": 0}, "bits 0"),
+    ({"format_version": True}, "format version True"),
+    ({"format_version": 1.0}, "format version 1.0"),
+    ({"more": 1, "mo\nre": 1}, "unknown key 'mo.nre'"),
+    ({"sizes": SIZES | {"K": 2}}, "sizes"),
+    ({"sizes": SIZES | {"T": 6.0}}, "sizes"),
+    ({"sizes": SIZES | {"T": True}}, "sizes"),
+    ({"sizes": SIZES | {"B": 0}}, "sizes"),
+    ({"sizes": [6, 4, 3, 5]}, "sizes"),
+    ({"case": "rag\nged"}, r"case name 'rag.nged'"),
+    ({"case": ""}, "case name ''"),
+    ({"case": 3}, "case name 3"),
+    ({"case": "../ragged"}, "case name"),
+    ({"cell": ["gru"]}, "cell"),
+]
+
+
+@pytest.mark.parametrize("text, message", ODD_TEXT, ids=lambda v: str(v)[:40])
+def test_a_case_with_odd_metadata(small, text, message):
+    with pytest.raises(InputError, match=message) as error:
+        golden.decode(rewritten(small[0], text=text), "it")
+    assert "\n" not in str(error.value)
+
+
+def test_a_case_with_more_metadata(small):
+    with pytest.raises(InputError, match="unknown key 'more'"):
+        golden.decode(rewritten(small[0], metadata={"more": "1"}), "it")
+
+
+@pytest.mark.parametrize("lengths", [[3, 6, 1, 7], [3, 6, -1, 5], [3, 6, 1], [3, 6, 1, 5, 2]])
+def test_a_case_with_wrong_lengths(small, lengths):
+    with pytest.raises(InputError, match="lengths"):
+        golden.decode(rewritten(small[0], {"lengths": np.array(lengths)}), "it")
+
+
+@pytest.mark.parametrize("name", ["x", "param.R", "dstate.h", "expected.states.h", "expected.dW"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_case_with_numbers_that_are_not_finite(small, name, value):
+    array = load(small[0])[name].copy()
+    array.flat[-1] = value
+    with pytest.raises(InputError, match=f"not finite: {name}"):
+        golden.decode(rewritten(small[0], {name: array}), "it")
+
+
+def test_a_tensor_whose_name_has_two_lines(small):
+    with pytest.raises(InputError, match="misshapen: 'a") as error:
+        golden.decode(rewritten(small[0], {"a\nb": np.zeros(2)}), "it")
+    assert "\n" not in str(error.value)
 
 
 def test_an_unwritable_directory(tmp_path):

@@ -1,19 +1,18 @@
 """The character language model end to end, small: it learns, repeats itself, scores honestly."""
 
-import json
 import math
-import sys
+import warnings
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 import rnnbench_reference as reference
-from rnnbench import cell_names, cli, get_target
+from rnnbench import cell_names, get_target
 from rnnbench.errors import InputError, NonFiniteGradient
 from rnnbench.tasks import charlm
 from rnnbench.tasks.charlm import Settings, evaluate, initial_model, sample, train
-from rnnbench.tasks.text import Vocabulary, python_topics
+from rnnbench.tasks.optimise import Adam, cosine_rate
+from rnnbench.tasks.text import Vocabulary, python_topics, split
 
 TEXT = python_topics()[:20_000]
 CELL = cell_names()[0]
@@ -103,6 +102,38 @@ def test_the_state_is_carried_from_window_to_window(target):
     assert np.mean(short) == pytest.approx(long[0], rel=1e-6)
 
 
+def test_the_rate_falls_along_the_cosine(monkeypatch):
+    rates = []
+
+    class Recorded(Adam):
+        def update(self, params, grads, rate):
+            rates.append(rate)
+            return super().update(params, grads, rate)
+
+    monkeypatch.setattr(charlm, "Adam", Recorded)
+    train(TEXT, get_target("cpu"), Settings(steps=6, **TINY))
+    assert rates == [cosine_rate(step, 6, TINY["rate"]) for step in range(6)]
+    assert len(set(rates)) == 6
+
+
+def test_the_clipped_gradients_are_the_ones_used():
+    """Clipped far below Adam's epsilon they move nothing: as a rate of next to nothing."""
+    free, clipped, still = (
+        train(TEXT, get_target("cpu"), Settings(steps=6, **(TINY | change))).bits
+        for change in ({"clip": 1e6}, {"clip": 1e-14}, {"rate": 1e-12})
+    )
+    np.testing.assert_allclose(clipped, still, rtol=1e-4)
+    assert abs(free[-1] - still[-1]) > 0.01
+
+
+@pytest.mark.slow
+def test_the_default_training_reaches_its_figure():
+    text, held_out = split(python_topics())
+    target = get_target("cpu")
+    model = train(text, target, Settings(cell="lstm")).model
+    assert evaluate(model, target, text, held_out).bits <= 2.1  # 1.79 when written
+
+
 def test_evaluation_is_the_definition(target, monkeypatch):
     model, text = untrained(), "The value of x.\x00 Yes?"
     tokens = model.vocabulary.encode("?" + text)
@@ -138,18 +169,36 @@ def test_sampling_draws_from_the_softmax_and_never_unknown():
         assert drawn.count(symbol) / 2000 == pytest.approx(share, abs=0.04)
     drawn = sample(model, target, "a", 2000, 0.5, seed=1)
     assert drawn.count("c") / 2000 == pytest.approx(25 / 30, abs=0.04)
-    assert set(sample(model, target, "a", 50, 1e-300)) == {"c"}
+    for tiny in (1e-300, 1e-320, 5e-324):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert set(sample(model, target, "a", 50, tiny)) == {"c"}
     drawn = sample(model, target, "a", 2000, 1e9, seed=1)
     assert drawn.count("a") / 2000 == pytest.approx(1 / 3, abs=0.04)
 
 
-def test_divergence_is_reported():
-    settings = Settings(steps=50, **(TINY | {"rate": 1e30}))
-    with (
-        np.errstate(all="ignore"),
-        pytest.raises(NonFiniteGradient, match=r"^step \d+: gradient .* smaller learning rate"),
-    ):
-        train(TEXT, get_target("reference"), settings)
+@pytest.mark.parametrize(
+    "rate, steps, error, message",
+    [
+        (1e30, 50, InputError, r"^step 2: loss is \d\S+ bits .* smaller learning rate$"),
+        (1e300, 50, NonFiniteGradient, r"^step 2: gradient .* smaller learning rate$"),
+        (1e30, 1, InputError, r"^evaluation: loss is \d\S+ bits .* smaller learning rate$"),
+        (1e300, 1, InputError, r"^evaluation: loss is nan bits .* smaller learning rate$"),
+    ],
+)
+def test_divergence_is_reported(rate, steps, error, message):
+    settings, target = Settings(**(TINY | {"rate": rate, "steps": steps})), get_target("cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(error, match=message):
+            evaluate(train(TEXT, target, settings).model, target, "a", TEXT[:50])
+
+
+@pytest.mark.parametrize("size", [10**12, 10**18, 10**30])
+@pytest.mark.parametrize("name", ["hidden", "embedding"])
+def test_a_model_too_large_is_refused(name, size):
+    with pytest.raises(InputError, match=rf"{name} is {size}\b.* does not fit in memory"):
+        train(TEXT, get_target("reference"), Settings(**(TINY | {"steps": 1, name: size})))
 
 
 @pytest.mark.parametrize(
@@ -192,39 +241,3 @@ def test_bad_evaluation():
     for before, text in (("", "abc"), ("abc", "")):
         with pytest.raises(InputError, match="at least one character"):
             evaluate(untrained(), get_target("reference"), before, text)
-
-
-def test_the_command_trains_scores_and_writes(tmp_path):
-    path = tmp_path / "run.json"
-    arguments = "--hidden 8 --steps 3 --sample 20 --prompt [b]".split()
-    command = ["train", "charlm", "--cell", CELL, *arguments, "--json", str(path)]
-    result = CliRunner().invoke(cli.main, command)
-    assert result.exit_code == 0, result.output
-    written = json.loads(path.read_text())
-    assert f"held-out bits per character: {written['held_out_bits_per_character']:.3f}" in (
-        result.output
-    )
-    assert len(written["sample"]) == 20
-    assert f"[b]{written['sample']}" in result.output
-    assert len(written["training_bits_per_character"]) == written["settings"]["steps"] == 3
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (["--cell", "nonsense"], "unknown cell 'nonsense'"),
-        (["--one-hot", "--embedding", "8"], "exclude each other"),
-        (["--embedding", "0"], "--embedding is 0"),
-        (["--temperature", "0"], "temperature is 0"),
-        (["--prompt", ""], "prompt is empty"),
-        (["--target", "tpu"], "unknown target 'tpu'"),
-        (["--threads", "0"], "threads"),
-    ],
-)
-def test_the_command_refuses_in_one_line(arguments, message, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["rnnbench", "train", "charlm", "--cell", CELL, *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        cli.run()
-    assert stopped.value.code == 2
-    error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
