@@ -27,11 +27,17 @@ def command(directory, cells):
     from rnnbench.conformance.cases import PROBLEMS, golden_case
     from rnnbench.conformance.golden import INDEX, write_set
     from rnnbench.conformance.mutation import mutation_score
-    from rnnbench.report import make_directory
+    from rnnbench.errors import InputError
+    from rnnbench.report import check_writable, make_directory
 
     chosen = [get_cell(cell).name for cell in dict.fromkeys(cells)] or cell_names()
-    make_directory(directory)  # can't be written: say so before the work
     pairs = [(cell, problem) for cell in chosen for problem in PROBLEMS]
+    if not directory:
+        raise InputError("DIR is ''; needs a directory")
+    place = make_directory(directory)  # can't be written: say so before the work
+    check_writable(place / f".{INDEX}.new")  # no file's name: the directory takes new files
+    for name in [INDEX, *(f"{cell}-{problem.name}.safetensors" for cell, problem in pairs)]:
+        check_writable(place / name)
     err = Console(stderr=True)
     goldens = [
         golden_case(cell, problem)

@@ -68,11 +68,12 @@ def command(implementation, golden, cells, dtype, json_path):
       dx (T,B,I)  dh0 (B,H)   gradients of the input and the initial states
 
     Exit code 0: all that was compared agrees. 1: something departs, and the first array, step,
-    batch row and gate are shown. 2: bad input, or nothing could be compared.
+    batch row and gate are shown; or your function raised, and what and where is shown. 2: bad
+    input, or nothing could be compared.
     """
     from rnnbench.conformance.adapters import load_adapter
     from rnnbench.conformance.golden import packaged, read_set
-    from rnnbench.conformance.validate import DEPARTS, validate
+    from rnnbench.conformance.validate import DEPARTS, RAISED, validate
     from rnnbench.report import write_json
 
     names = [get_cell(cell).name for cell in dict.fromkeys(cells)]
@@ -83,13 +84,13 @@ def command(implementation, golden, cells, dtype, json_path):
         head["dtype"] = adapter.dtype.name
         write_json(json_path, head | {"cases": [o.as_json() for o in outcomes]})
     show(Console(), adapter, outcomes)
-    if any(o.verdict == DEPARTS for o in outcomes):
+    if any(o.verdict in (DEPARTS, RAISED) for o in outcomes):
         raise SystemExit(1)
 
 
 def show(console, adapter, outcomes) -> None:
     """A table of all cases, then what departs, what was not offered, what was not compared."""
-    from rnnbench.conformance.validate import AGREES, DEPARTS, NOT_OFFERED
+    from rnnbench.conformance.validate import AGREES, DEPARTS, NOT_OFFERED, RAISED
 
     title = f"{adapter.name} {adapter.version}".strip()
     columns = ("cell", "case", "arrays", "worst", "error", "allowed", "")
@@ -97,6 +98,9 @@ def show(console, adapter, outcomes) -> None:
     table.caption = f"{adapter.dtype.name}; arrays: agreeing/compared; worst: nearest to its limit"
     for o in outcomes:
         if o.verdict == NOT_OFFERED:
+            continue
+        if o.verdict == RAISED:
+            table.add_row(o.cell, o.case, "", "", "", "", f"[red]{RAISED}[/]")
             continue
         good = sum(c.bad == 0 for c in o.comparisons)
         color = "green" if o.verdict == AGREES else "red"
@@ -121,16 +125,21 @@ def show(console, adapter, outcomes) -> None:
                 console.print(f"  same numbers as: {mistake}", markup=False)
             if not (o.diagnosis.gates or o.diagnosis.mistakes):
                 console.print(f"  no gate named: {NO_GATE}")
-    refused = [((o.reason, o.cell), o.case) for o in outcomes if o.verdict == NOT_OFFERED]
-    refused = [((reason, cases), cell) for (reason, cell), cases in grouped(refused)]
-    for (reason, cases), cells in grouped(refused):
-        console.print(f"not offered: {cases} of {cells}: {reason}", markup=False)
+    for verdict in (RAISED, NOT_OFFERED):
+        refused = [((o.reason, o.cell), o.case) for o in outcomes if o.verdict == verdict]
+        refused = [((reason, cases), cell) for (reason, cell), cases in grouped(refused)]
+        for (reason, cases), cells in grouped(refused):
+            text = f"{verdict}: {cases} of {cells}: {reason}"
+            console.print(text, markup=False, soft_wrap=verdict == RAISED)  # the place in one piece
     for (missing,), cells in grouped(((", ".join(o.not_returned),), o.cell) for o in outcomes):
         if missing:
             console.print(f"not returned, not compared: {missing} of {cells}", markup=False)
     agree = sum(o.verdict == AGREES for o in outcomes)
     compared = sum(o.verdict != NOT_OFFERED for o in outcomes)
-    console.print(f"{agree} of {compared} cases agree; {len(outcomes) - compared} not offered")
+    raised = sum(o.verdict == RAISED for o in outcomes)
+    raised = f" {raised} raised;" if raised else ""
+    offered_not = len(outcomes) - compared
+    console.print(f"{agree} of {compared} cases agree;{raised} {offered_not} not offered")
 
 
 def grouped(pairs):

@@ -9,6 +9,7 @@ several keys in no fixed order, and the same case must give the same bytes.
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -102,11 +103,17 @@ def check_version(where, value) -> None:
     """InputError unless ``value`` is a dict that says it is of this format and version."""
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise InputError(f"{where} holds no golden case of rnnbench")
-    if value.get("format_version") != VERSION:
+    version = value.get("format_version")
+    if type(version) is not int or version != VERSION:  # True == 1.0 == 1
         raise InputError(
-            f"{where} has format version {value.get('format_version')!r}; this rnnbench reads "
-            f"version {VERSION}"
+            f"{where} has format version {version!r}; this rnnbench reads version {VERSION}"
         )
+
+
+def check_keys(where, value: dict, allowed) -> None:
+    for key in value:
+        if key not in allowed:
+            raise InputError(f"{where} has an unknown key {key!r}; allowed: {', '.join(allowed)}")
 
 
 def decode(data: bytes, where: str) -> Golden:
@@ -115,22 +122,23 @@ def decode(data: bytes, where: str) -> Golden:
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         text = json.loads(header["__metadata__"][KEY])
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{where} holds no golden case of rnnbench, or only a part") from error
     check_version(where, text)
-    try:
-        sizes = text["sizes"]
-        wrong = [k for k, v in conventions(text["cell"], sizes).items() if text.get(k) != v]
-        shapes = tensor_shapes(text["cell"], sizes)
-        problem, bits = text["case"], text["bits"]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{where} has incomplete metadata") from error
-    if wrong:
-        raise InputError(f"{where} follows other conventions: {', '.join(wrong)}")
+    check_keys(where, header["__metadata__"], [KEY])
+    check_text(where, text)
+    shapes = tensor_shapes(text["cell"], text["sizes"])
     found = {name: (str(a.dtype), a.shape) for name, a in tensors.items()}
     if found != shapes:
         names = sorted(n for n in found | shapes if found.get(n) != shapes.get(n))
-        raise InputError(f"{where} has tensors missing, unknown or misshapen: {', '.join(names)}")
+        names = ", ".join(n if n in shapes or n.isprintable() else repr(n) for n in names)
+        raise InputError(f"{where} has tensors missing, unknown or misshapen: {names}")
+    bad = [name for name in shapes if not np.isfinite(tensors[name]).all()]
+    if bad:
+        raise InputError(f"{where} has numbers that are not finite: {', '.join(bad)}")
+    lengths, T = tensors["lengths"].tolist(), text["sizes"]["T"]
+    if not all(0 <= length <= T for length in lengths):
+        raise InputError(f"{where} has lengths {lengths}; allowed: 0 to {T}")
 
     def group(prefix):
         return {n.removeprefix(prefix): tensors[n] for n in shapes if n.startswith(prefix)}
@@ -144,7 +152,33 @@ def decode(data: bytes, where: str) -> Golden:
         tensors["dy"],
         group("dstate."),
     )
-    return Golden(problem, inputs, group("expected."), bits)
+    return Golden(text["case"], inputs, group("expected."), text["bits"])
+
+
+def check_text(where: str, text: dict) -> None:
+    """InputError unless the metadata say exactly what ``encode`` writes for their cell and sizes.
+
+    Compared as JSON text, where true, 1 and 1.0 differ.
+    """
+    try:
+        cell, sizes, problem, bits = (text[k] for k in ("cell", "sizes", "case", "bits"))
+    except KeyError as error:
+        raise InputError(f"{where} has incomplete metadata") from error
+    if not isinstance(cell, str):
+        raise InputError(f"{where} has cell {cell!r}; needs a name")
+    whole = isinstance(sizes, dict) and all(type(n) is int and n > 0 for n in sizes.values())
+    if not whole or set(sizes) != set("TBIH"):
+        raise InputError(f"{where} has sizes {sizes!r}; needs positive whole numbers T, B, I, H")
+    if not isinstance(problem, str) or not re.fullmatch(r"[A-Za-z0-9_.-]+", problem):
+        raise InputError(f"{where} has case name {problem!r}; allowed: letters, digits, _ . -")
+    if type(bits) is not int or bits < 1:
+        raise InputError(f"{where} has bits {bits!r}; needs a positive whole number")
+    expected = conventions(cell, sizes)
+    given = {k: json.dumps(text.get(k), sort_keys=True) for k in expected}
+    wrong = [k for k, v in expected.items() if given[k] != json.dumps(v, sort_keys=True)]
+    if wrong:
+        raise InputError(f"{where} follows other conventions: {', '.join(wrong)}")
+    check_keys(where, text, ["format", "format_version", "case", "bits", *expected])
 
 
 def tensor_shapes(cell: str, sizes: dict[str, int]) -> dict[str, tuple[str, tuple]]:
@@ -198,26 +232,37 @@ def read_index(directory) -> list[Entry]:
             f"no golden cases in {directory} ({error.strerror}: {INDEX}); needs a directory that "
             "`rnnbench export` wrote"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no index of golden cases, or only a part of one") from error
     check_version(path, index)
+    check_keys(path, index, ["format", "format_version", "cases"])
     try:
-        return [Entry(**entry) for entry in index["cases"]]
+        entries = [Entry(**entry) for entry in index["cases"]]
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} has an incomplete list of cases") from error
+    listed = set()
+    for entry in entries:
+        for key, value in asdict(entry).items():
+            if type(value) is not Entry.__annotations__[key]:
+                raise InputError(f"{path} lists a case whose {key} is {value!r}")
+        for key in (entry.file, (entry.cell, entry.case)):
+            if key in listed:
+                raise InputError(f"{path} lists {key!r} twice")
+            listed.add(key)
+    return entries
 
 
 def read_case(directory, entry: Entry) -> Golden:
     """One case, checked against its line of the index."""
-    path = Path(directory) / str(entry.file)
-    if path.name != entry.file:
+    path = Path(directory) / entry.file
+    if path.name != entry.file or not entry.file.isprintable():
         raise InputError(f"{INDEX} lists {entry.file!r}; allowed: a file beside it")
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         raise InputError(f"can't read {path}: {error}") from error
     if len(data) != entry.bytes:
-        short = isinstance(entry.bytes, int) and len(data) < entry.bytes
+        short = len(data) < entry.bytes
         raise InputError(
             f"{path} is {'truncated' if short else 'altered'}: {len(data)} bytes, the index lists "
             f"{entry.bytes}"
@@ -226,17 +271,22 @@ def read_case(directory, entry: Entry) -> Golden:
         raise InputError(f"{path} is altered: its SHA-256 sum differs from the index")
     golden = decode(data, str(path))
     if (golden.cell, golden.problem) != (entry.cell, entry.case):
-        raise InputError(f"{path} holds {golden.name}, the index lists {entry.cell}-{entry.case}")
+        listed = f"{entry.cell}-{entry.case}"
+        raise InputError(f"{path} holds {golden.name}, the index lists {listed!r}")
     return golden
 
 
 def read_set(directory, cells=()) -> list[Golden]:
-    """All cases of a directory, or those of some cells; InputError where there is none."""
-    entries = [e for e in read_index(directory) if not cells or e.cell in cells]
-    missing = [get_cell(c).name for c in cells if c not in {e.cell for e in entries}]
-    if missing or not entries:
+    """All cases of a directory, or those of some cells; InputError where there is none.
+
+    All are checked even so: a damaged set is refused whatever is asked of it.
+    """
+    names = [get_cell(c).name for c in cells]
+    found = [read_case(directory, entry) for entry in read_index(directory)]
+    missing = [name for name in names if name not in {golden.cell for golden in found}]
+    if missing or not found:
         raise InputError(f"{directory} has no golden case of {', '.join(missing) or 'any cell'}")
-    return [read_case(directory, entry) for entry in entries]
+    return [golden for golden in found if not names or golden.cell in names]
 
 
 def packaged() -> Path:

@@ -86,6 +86,28 @@ def run_reference(case: Case) -> dict[str, np.ndarray]:
     return flatten(run, reference.backward(run.tape, case.dy, case.dstate))
 
 
+def one_line(error: BaseException) -> str:
+    """Type and message of any exception, even one whose message can't be had or has odd text."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def read_array(who: str, name: str, value) -> np.ndarray:
+    """A copy of one returned array: the implementation may use its buffer again."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{who} returned a masked {name}; needs a plain array")
+    try:
+        return np.array(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise InputError(f"{who} returned a {name} that is no array ({one_line(error)})") from error
+
+
 def check_result(who: str, result, shapes: Mapping[str, tuple]) -> dict[str, np.ndarray]:
     """An implementation's result as arrays; InputError that says what is not as the protocol asks.
 
@@ -93,6 +115,15 @@ def check_result(who: str, result, shapes: Mapping[str, tuple]) -> dict[str, np.
     """
     if not isinstance(result, Mapping):
         raise InputError(f"{who} returned a {type(result).__name__}; needs a dict name -> array")
+    try:
+        result = {name: result[name] for name in result}
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        kind = type(result).__name__
+        raise InputError(
+            f"{who} returned a {kind} that can't be read ({one_line(error)})"
+        ) from error
     for name in result:
         if name not in shapes:
             raise unknown(f"array from {who}:", name, shapes)
@@ -102,10 +133,7 @@ def check_result(who: str, result, shapes: Mapping[str, tuple]) -> dict[str, np.
     for name, shape in shapes.items():
         if name not in result:
             continue
-        try:
-            array = np.asarray(result[name])
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"{who} returned a {name} that is no array") from error
+        array = read_array(who, name, result[name])
         if array.dtype.name not in DTYPES:
             raise InputError(
                 f"{who} returned {name} of dtype {array.dtype}; allowed: {', '.join(DTYPES)}"

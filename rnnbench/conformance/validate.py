@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from rnnbench.cells import get_cell
-from rnnbench.conformance.adapters import Adapter
+from rnnbench.conformance.adapters import Adapter, Raised
 from rnnbench.conformance.diagnose import Attempt, Diagnosis, diagnose, first_bad
 from rnnbench.conformance.golden import Golden
-from rnnbench.conformance.protocol import array_shapes, with_finals
+from rnnbench.conformance.protocol import array_shapes, one_line, with_finals
 from rnnbench.conformance.tolerance import departs, tolerance
 from rnnbench.errors import InputError
 
-AGREES, DEPARTS, NOT_OFFERED = "agrees", "departs", "not offered"
+AGREES, DEPARTS, RAISED, NOT_OFFERED = "agrees", "departs", "raised", "not offered"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One case. not_returned: arrays that the implementation left out and nobody compared."""
+    """One case. not_returned: arrays that the implementation left out and nobody compared.
+
+    reason: why it is not offered, or what was raised and where.
+    """
 
     cell: str
     case: str
@@ -50,13 +53,16 @@ class Outcome:
 
 
 def validate_case(adapter: Adapter, golden: Golden) -> Outcome:
-    """Run and compare one case. InputError where the result is not as the protocol asks."""
+    """Run and compare one case. InputError where the result is not as the protocol asks; an
+    exception is the case's verdict, and leaves the other cases to be compared."""
     case, sizes = golden.inputs, golden.sizes
     try:
         got = adapter.run(case)
     except NotImplementedError as error:
-        reason = " ".join(str(error).split()) or "NotImplementedError"
+        reason = one_line(error).removeprefix("NotImplementedError: ")
         return Outcome(golden.cell, golden.problem, NOT_OFFERED, reason=reason)
+    except Raised as error:
+        return Outcome(golden.cell, golden.problem, RAISED, reason=str(error))
     spec, expected = get_cell(golden.cell).spec, with_finals(golden.expected)
     comparisons, departures, bad = [], [], {}
     for name, array in got.items():

@@ -109,3 +109,55 @@ def test_the_pytest_side_covers_the_same_kernels(load):
         for values in product(*kind.params)
     }
     assert set(cases) == expected and len(cases) == len(expected)
+
+
+def family(kernels, start):
+    """A benchmark class of one kind, with its first shape and direction."""
+    kind = next(c for n, c in benchmark_classes(kernels).items() if n.startswith(start))
+    return kind, [values[0] for values in kind.params]
+
+
+def test_setup_warms_up_once(load, monkeypatch):
+    kernels, common = load("kernels"), load("common")
+    kind, values = family(kernels, "EveryCell_")
+    calls = []
+
+    def prepare(*what):
+        calls.append(what)
+        return lambda: calls.append("run"), None
+
+    monkeypatch.setattr(common, "prepare", prepare)
+    benchmark = kind()
+    for _ in range(2):  # asv calls setup before every sample
+        benchmark.setup({common.key(kind.cell, values[0]): ""}, *values)
+    assert calls == [(kind.cell, *values), "run"]
+
+
+def test_reference_speedup_is_above_1_where_we_are_faster(load, monkeypatch):
+    kernels, common = load("kernels"), load("common")
+    kind, values = family(kernels, "EveryCell_")
+    monkeypatch.setattr(common, "reference", lambda *what: what)
+    seconds = {(kind.cell, *values): 8.0, "ours": 2.0}
+    monkeypatch.setattr(kernels, "median_seconds", seconds.__getitem__)
+    benchmark = kind()
+    benchmark.run = "ours"
+    assert benchmark.track_reference_speedup({}, *values) == 4.0
+
+
+def test_sgemm_share_is_a_share(load, monkeypatch):
+    kernels, common = load("kernels"), load("common")
+    kind, values = family(kernels, "EveryShape_")
+    monkeypatch.setattr(kernels.sgemm, "prepare", lambda threads: "sgemm")
+    flops = common.workload(kind.cell, *values).flops()
+    # the product at 10 GF/s, the kernel at 2.5
+    seconds = {"sgemm": 2 * kernels.sgemm.N**3 / 10e9, "ours": flops / 2.5e9}
+    monkeypatch.setattr(kernels, "median_seconds", seconds.__getitem__)
+    benchmark = kind()
+    benchmark.run = "ours"
+    assert benchmark.track_sgemm_share({}, *values) == pytest.approx(0.25)
+
+
+def test_loading_the_benchmarks_imports_no_torch():
+    """Its megabytes would count as our kernels' peak memory."""
+    code = "import sys, benchmarks.kernels; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

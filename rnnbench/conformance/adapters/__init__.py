@@ -7,6 +7,7 @@ protocol's function, ``DTYPES`` what it computes in (the first unless asked othe
 
 import importlib
 import pkgutil
+import sysconfig
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +16,15 @@ import numpy as np
 
 from rnnbench.cells import get_cell
 from rnnbench.checks import DTYPES
-from rnnbench.conformance.protocol import array_shapes, check_result
+from rnnbench.conformance.protocol import array_shapes, check_result, one_line
 from rnnbench.errors import InputError, MissingDependency, unknown
 from rnnbench.params import Case
 
 USER = "package.module:function"
+
+
+class Raised(InputError):
+    """The implementation raised; the message is its exception's type, message and place."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Adapter:
         """The implementation's arrays, checked. NotImplementedError: it does not offer this case.
 
         It gets copies in its dtype, so that one that writes to its inputs spoils nothing.
-        Anything else that it raises becomes an InputError that says where.
+        Anything else that it raises, sys.exit too, becomes Raised, which says where.
         """
         spec = get_cell(case.cell).spec
         shapes = array_shapes(spec, *case.x.shape, case.dy.shape[2])
@@ -53,16 +58,24 @@ class Adapter:
                 case.dy.astype(self.dtype),
                 own(case.dstate),
             )
-        except NotImplementedError:
+        except (NotImplementedError, KeyboardInterrupt):
             raise
-        except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            reason = " ".join(str(error).split())
-            raise InputError(
-                f"{self.name} raised {type(error).__name__} on {spec.name}: {reason} "
-                f"({frame.filename}:{frame.lineno})"
-            ) from error
+        except BaseException as error:
+            raise Raised(f"{one_line(error)}{place(error, self.function)}") from error
         return check_result(f"{self.name} ({spec.name})", result, shapes)
+
+
+def place(error: BaseException, function: Callable) -> str:
+    """ " (file:line)" of the last line that ran of the user's own code; "" where unknown."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is of Adapter.run
+    paths = sysconfig.get_paths()
+    libraries = tuple(f"{paths[key]}/" for key in ("stdlib", "purelib", "platlib"))
+    own = [f for f in frames if not f.filename.startswith((*libraries, "<"))]
+    own = own or [f for f in frames if f.filename == frames[0].filename]  # an installed one's
+    if own:
+        return f" ({own[-1].filename}:{own[-1].lineno})"
+    code = getattr(function, "__code__", None)  # it did not even start
+    return f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
 
 
 def adapter_names() -> list[str]:
@@ -74,7 +87,7 @@ def load_adapter(name: str, dtype: str | None = None) -> Adapter:
     """The adapter of a framework, or of a user's ``package.module:function``.
 
     InputError: no such adapter, no such function, a dtype it does not compute in;
-    MissingDependency: the framework is not installed.
+    MissingDependency: the framework is not installed, or is broken.
     """
     if ":" in name:
         from rnnbench.conformance.adapters.user import load_function
@@ -84,10 +97,12 @@ def load_adapter(name: str, dtype: str | None = None) -> Adapter:
         raise unknown("adapter", name, [*adapter_names(), USER])
     module = importlib.import_module(f"{__name__}.{name}")
     try:
-        version = module.version()
-    except ImportError as error:
+        version = str(module.version())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a broken installation raises anything
         raise MissingDependency(
-            f"{name} can't be imported ({error}); pip install 'rnnbench[{name}]'"
+            f"{name} can't be imported ({one_line(error)}); pip install 'rnnbench[{name}]'"
         ) from error
     return Adapter(name, version, np.dtype(_choose(name, module.DTYPES, dtype)), module.run)
 

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from rnnbench.conformance.protocol import one_line
 from rnnbench.errors import InputError
 
 
@@ -20,13 +21,20 @@ def load_function(name: str) -> Callable:
         sys.path.insert(0, os.getcwd())
     try:
         found = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"can't import {module_name} ({reason})") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the module does when it is imported
+        raise InputError(f"can't import {module_name} ({one_line(error)})") from error
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise InputError(f"module {module_name} has no {attribute!r}")
-        found = getattr(found, part)
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            raise InputError(f"module {module_name} has no {attribute!r}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a __getattr__ of its own
+            reason = one_line(error)
+            raise InputError(f"can't get {attribute!r} of {module_name} ({reason})") from error
     if not callable(found):
         raise InputError(f"{name} is a {type(found).__name__}; needs a function")
     return found
