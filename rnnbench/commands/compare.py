@@ -1,5 +1,7 @@
 """``rnnbench compare``: our kernels against other libraries, on this machine, now."""
 
+import sys
+
 import click
 
 from rnnbench.commands._options import json_option
@@ -28,6 +30,7 @@ def command(cells, shapes, set_name, direction, peers, threads, rounds, json_pat
 
     GF/s count the products alone: 2*T*B*gates*H*(I+H) forward, three times that for train.
     Figures from two runs are not comparable; the ratios within one are.
+    Exit code: 1 where a kernel of rnnbench itself disagrees, else 0.
 
     \b
     rnnbench compare --cell gru --shape T50B32H128
@@ -40,22 +43,28 @@ def command(cells, shapes, set_name, direction, peers, threads, rounds, json_pat
     from rnnbench.cpu.threads import available
     from rnnbench.errors import InputError
     from rnnbench.peers import OURS, choose_peers, load_peer
+    from rnnbench.peers.rounds import TIMED
     from rnnbench.peers.show import as_json, head, show_head, show_summary
     from rnnbench.report import machine, write_json
     from rnnbench.shapes import get_set, get_shape
 
-    if shapes and set_name:
+    if shapes and set_name is not None:
         raise InputError("both --shape and --set given; give one")
-    chosen = [get_shape(s) for s in dict.fromkeys(shapes)] or get_set(set_name or "small")
+    set_name = "small" if set_name is None else set_name
+    chosen = [get_shape(s) for s in dict.fromkeys(shapes)] or get_set(set_name)
     names = [get_cell(c).name for c in dict.fromkeys(cells)]
     directions = [direction] if direction else DIRECTIONS
     check_count("--rounds", rounds)
     threads = available() if threads is None else check_count("--threads", threads)
+    if threads > available():
+        raise InputError(f"--threads is {threads}; this process may use {available()} processors")
     versions = choose_peers(peers)
     pairs = [(c, d) for c in names or cell_names() for d in directions]
     others = [load_peer(name) for name in versions if name != OURS]
     if others and not names:
         pairs = [(c, d) for c, d in pairs if any(p.offers(c, d) for p in others)]
+    if not pairs:
+        raise InputError(f"nothing to compare: {', '.join(peers)} offers no {direction}")
 
     console = Console()
     facts = head(machine(), versions, threads, rounds)
@@ -67,6 +76,8 @@ def command(cells, shapes, set_name, direction, peers, threads, rounds, json_pat
     show_head(console, facts)
     results = measure(console, versions, threads, rounds, pairs, chosen, save)
     show_summary(console, results)
+    if any(r.timings[OURS].status != TIMED for r in results):
+        sys.exit(1)  # our own kernel is wrong, or failed
 
 
 def measure(console, versions, threads, rounds, pairs, shapes, save) -> list:

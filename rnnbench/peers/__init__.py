@@ -37,11 +37,13 @@ def choose_peers(asked=()) -> dict[str, str]:
     """
     versions = {OURS: load_peer(OURS).version()}
     for name in dict.fromkeys(asked or PEERS):
+        peer = load_peer(name)
         try:
-            versions[name] = load_peer(name).version()
-        except ImportError as error:
+            versions[name] = peer.version()
+        except Exception as error:  # a broken library can raise anything, an OSError say
             if asked:
                 raise MissingDependency(
-                    f"{name} can't be imported ({error}); pip install 'rnnbench[{name}]'"
+                    f"{name} can't be imported ({' '.join(str(error).split())}); "
+                    f"pip install 'rnnbench[{name}]'"
                 ) from error
     return versions

@@ -109,8 +109,11 @@ class Comparison:
                 except PeerError as error:
                     result.timings[name].stop(FAILED, str(error))
             time.sleep(PAUSE)
-            rates.append(sgemm.rate(self.sgemm.time()))
-        result.sgemm = statistics.median(rates)
+            try:
+                rates.append(sgemm.rate(self.sgemm.time()))
+            except PeerError as error:
+                report(f"the SGEMM rate can't be measured: {error}")
+        result.sgemm = statistics.median(rates) if rates else math.nan
         return result
 
 

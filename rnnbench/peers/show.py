@@ -1,5 +1,6 @@
 """The comparison as tables that read well at 80 columns, and as JSON."""
 
+import math
 import os
 
 from rich import box
@@ -106,7 +107,7 @@ def show_summary(console, results: list[Result]) -> None:
             f"(geometric mean of {m['shapes']}: {', '.join(parts)})",
             highlight=False,
         )
-    rates = [r.sgemm for r in results]
+    rates = [r.sgemm for r in results if r.sgemm > 0] or [math.nan]
     console.print(
         f"SGEMM ({sgemm.source()}): {digits(min(rates))} to {digits(max(rates))} GF/s",
         highlight=False,

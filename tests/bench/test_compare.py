@@ -13,8 +13,8 @@ from rnnbench import cell_names, get_cell
 from rnnbench.cli import run as entry_point
 from rnnbench.commands.compare import command
 from rnnbench.errors import InputError, MissingDependency
-from rnnbench.peers import PEERS, choose_peers, load_peer, ours
-from rnnbench.peers.rounds import Comparison, geometric_means
+from rnnbench.peers import OURS, PEERS, choose_peers, load_peer, ours
+from rnnbench.peers.rounds import Comparison, Result, Timing, geometric_means
 from rnnbench.peers.workload import DIRECTIONS, FORWARD, TRAIN, Workload
 from rnnbench.shapes import TINY
 
@@ -187,3 +187,43 @@ def test_bad_input_is_one_line(arguments, monkeypatch, capsys):
         entry_point()
     assert exit.value.code == 2
     assert capsys.readouterr().err == f"rnnbench: {error.value}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--threads", "1000"], "--threads is 1000; this process may use"),
+        (["--set", ""], "unknown set of shapes ''"),
+        (["--peer", "onnxruntime", "--direction", "train"], "nothing to compare: onnxruntime"),
+    ],
+)
+def test_what_can_not_be_compared_is_refused(arguments, message, monkeypatch):
+    monkeypatch.setattr("rnnbench.peers.onnxruntime.version", lambda: "0")
+    with pytest.raises(InputError, match=message):
+        invoke("--shape", SHAPE.name, *arguments) if "--set" not in arguments else invoke(
+            *arguments
+        )
+
+
+def test_a_broken_peer_is_left_out_unless_asked_for(monkeypatch):
+    def broken():
+        raise OSError("libtorch.so: cannot open")
+
+    monkeypatch.setattr("rnnbench.peers.torch.version", broken)
+    assert "torch" not in choose_peers()
+    with pytest.raises(InputError, match=r"torch can't be imported .*libtorch\.so"):
+        choose_peers(["torch"])
+
+
+def test_our_own_mistake_is_exit_code_1(monkeypatch):
+    def run(self, workload, report=print):
+        result = Result(workload, {OURS: Timing()})
+        result.timings[OURS].stop("disagrees", "y is off")
+        return result
+
+    monkeypatch.setattr(Comparison, "run", run)
+    monkeypatch.setattr(Comparison, "__enter__", lambda self: self)
+    monkeypatch.setattr(Comparison, "__exit__", lambda self, *_: None)
+    out = invoke("--cell", CELL, "--shape", SHAPE.name, "--direction", "forward")
+    assert out.exit_code == 1
+    assert "disagrees" in out.output
