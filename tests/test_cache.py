@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -119,7 +120,8 @@ def test_without_a_place_for_the_cache_kernels_still_compile(monkeypatch):
             raise RuntimeError("no locator available")
         return real(**options)
 
-    monkeypatch.setattr(jit.numba, "njit", njit)
+    # this module's name alone: Numba imports parts of itself late, through its own njit
+    monkeypatch.setattr(jit, "numba", SimpleNamespace(njit=njit))
     with pytest.warns(UserWarning, match="compiles anew in every process"):
         assert jit.kernel(lambda x: x + 1)(1) == 2
 
