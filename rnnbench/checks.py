@@ -1,7 +1,6 @@
 """The edge: everything a user hands in is checked here, once, before any kernel runs.
 
-Inside, code trusts its inputs: C-contiguous arrays of one dtype, lengths as int64, padding
-zeroed (so that a NaN in padding can't leak through a product with zero).
+Inside, code trusts its inputs: C-contiguous arrays of one dtype, lengths as int64.
 """
 
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from rnnbench.errors import InputError, shown, unknown
 from rnnbench.spec import BIAS, MATRIX, SCALAR, UNIT, Cell, CellSpec
 
 DTYPES = ("float32", "float64")
+NUMBERS = tuple(map(np.dtype, DTYPES))
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Problem:
     B: int
     dtype: np.dtype
     params: dict[str, np.ndarray]
-    x: np.ndarray  # (T, B, I), zero in padding
+    x: np.ndarray  # (T, B, I); where it is a copy, zero in padding
     state: dict[str, np.ndarray]  # (B, width), all states
     inputs: dict[str, np.ndarray]  # (T, B, width), or (T, B); all inputs of the cell
     lengths: np.ndarray  # (B,) int64
@@ -39,6 +39,21 @@ class Problem:
     @property
     def output_size(self) -> int:
         return self.sizes[self.spec.state(self.spec.output).width]
+
+
+@dataclass(eq=False)
+class Prepared:
+    """Parameters made ready for many calls (``Target.prepare``): checked, and a copy of their own.
+
+    params: those that the steps use, transforms applied. packed: what the target made of them.
+    """
+
+    cell: Cell
+    sizes: dict[str, int]
+    dtype: np.dtype
+    params: dict[str, np.ndarray]
+    target: object
+    packed: object = None
 
 
 def check_dtype(dtype, allowed=DTYPES) -> np.dtype:
@@ -69,7 +84,7 @@ def as_array(name: str, value) -> np.ndarray:
 def check_array(name: str, value, ndim: int | None = None, dtype=None) -> np.ndarray:
     """A C-contiguous float array, or an InputError that names it. Never copies needlessly."""
     array = as_array(name, value)
-    if array.dtype.name not in DTYPES or not array.dtype.isnative:
+    if array.dtype not in NUMBERS:  # a foreign byte order is not in it either
         raise InputError(f"{name} has dtype {array.dtype}; allowed: {', '.join(DTYPES)}")
     if dtype is not None and array.dtype != dtype:
         raise InputError(f"{name} has dtype {array.dtype}, the parameters have {dtype}; give one")
@@ -124,8 +139,11 @@ def check_sizes(cell: Cell, input_size, hidden_size, **widths) -> dict[str, int]
     return sizes
 
 
-def infer_sizes(cell: Cell, params: Mapping, input_size: int) -> dict[str, int]:
-    """Widths from the parameters' shapes; InputError where names or shapes disagree."""
+def infer_sizes(cell: Cell, params: Mapping, input_size: int | None) -> dict[str, int]:
+    """Widths from the parameters' shapes; InputError where names or shapes disagree.
+
+    input_size: that of x; None where there is none yet.
+    """
     if not isinstance(params, Mapping):
         raise InputError(f"params is a {type(params).__name__}; needs a mapping name -> array")
     spec = cell.spec
@@ -133,7 +151,7 @@ def infer_sizes(cell: Cell, params: Mapping, input_size: int) -> dict[str, int]:
     for name in params:
         if name not in names:
             raise unknown(f"parameter of {cell.name}", name, names)
-    sizes = {"I": input_size}
+    sizes = {} if input_size is None else {"I": input_size}
     for p in spec.parameters:
         if p.name not in params:
             raise InputError(
@@ -150,9 +168,9 @@ def infer_sizes(cell: Cell, params: Mapping, input_size: int) -> dict[str, int]:
         if p.kind == MATRIX:
             sizes.setdefault(p.columns, shape[1])
     for letter in spec.equal_widths:
-        if sizes[letter] != input_size:
+        if sizes[letter] != sizes.setdefault("I", sizes[letter]):
             raise InputError(
-                f"cell {cell.name} adds x itself and needs {letter} = I; x has I={input_size}, "
+                f"cell {cell.name} adds x itself and needs {letter} = I; x has I={sizes['I']}, "
                 f"the parameters have {letter}={sizes[letter]}"
             )
     for p in spec.parameters:
@@ -216,32 +234,61 @@ def check_inputs(cell: Cell, given, T: int, B: int, sizes, dtype) -> dict[str, n
     return result
 
 
-def check_problem(cell, params, x, state=None, lengths=None, inputs=None) -> Problem:
-    """Check a call of ``forward``; InputError with one line for anything wrong."""
+def check_params(cell: Cell, params, input_size: int | None, dtype=None, copies=True):
+    """(widths by letter, arrays by name) of a cell's parameters, all of one dtype.
+
+    input_size, dtype: those of x; None where there is none yet.
+    """
+    sizes = infer_sizes(cell, params, input_size)
+    arrays, other = {}, "x"
+    for p in cell.spec.parameters:
+        array = check_array(f"parameter {p.name}", params[p.name])
+        if dtype is None:
+            dtype, other = array.dtype, p.name
+        if array.dtype != dtype:
+            raise InputError(
+                f"parameter {p.name} is {array.dtype}, {other} is {dtype}; give one dtype"
+            )
+        arrays[p.name] = array.copy() if copies else array
+    return sizes, arrays
+
+
+def check_prepared(cell: Cell, ready: Prepared, x: np.ndarray) -> None:
+    """Is that what ``prepare`` gave for this cell, and for such an x?"""
+    if ready.cell.contents != cell.contents:
+        raise InputError(f"parameters were prepared for {ready.cell.name}, not for {cell.name}")
+    if ready.sizes["I"] != x.shape[2]:
+        raise InputError(f"x has I={x.shape[2]}; the prepared parameters have {ready.sizes['I']}")
+    if ready.dtype != x.dtype:
+        raise InputError(f"the prepared parameters are {ready.dtype}, x is {x.dtype}; give one")
+
+
+def check_problem(
+    cell, params, x, state=None, lengths=None, inputs=None, copies: bool = True
+) -> Problem:
+    """Check a call of ``forward``; InputError with one line for anything wrong.
+
+    copies: of the parameters and of x, for a target whose tape would hold the caller's arrays.
+    """
     cell = get_cell(cell)
     x = check_array("x", x, 3)
     T, B, input_size = x.shape
-    for letter, n in zip("TBI", x.shape, strict=True):
-        if n < 1:
-            raise InputError(f"x has shape {x.shape}; {letter} must be at least 1")
-    sizes = infer_sizes(cell, params, input_size)
-    # Copies: a tape must not change when the caller updates parameters or refills x in place.
-    params = {
-        p.name: np.array(check_array(f"parameter {p.name}", params[p.name]))
-        for p in cell.spec.parameters
-    }
-    for name, array in params.items():
-        if array.dtype != x.dtype:
-            raise InputError(f"parameter {name} is {array.dtype}, x is {x.dtype}; give one dtype")
+    if 0 in x.shape:
+        letter = "TBI"[x.shape.index(0)]
+        raise InputError(f"x has shape {x.shape}; {letter} must be at least 1")
+    if isinstance(params, Prepared):
+        check_prepared(cell, params, x)
+        sizes, params = params.sizes, params.params
+    else:
+        sizes, params = check_params(cell, params, input_size, x.dtype, copies)
     state = check_states("state", cell, state, B, sizes, x.dtype)
     inputs = check_inputs(cell, inputs, T, B, sizes, x.dtype)
     lengths = check_lengths(lengths, T, B)
     valid = None
     if lengths.min() < T:
         valid = np.arange(T)[:, None] < lengths
-        x = np.where(valid[:, :, None], x, x.dtype.type(0))
-    else:
-        x = x.copy()
+    if copies:
+        x = x.copy() if valid is None else np.where(valid[:, :, None], x, x.dtype.type(0))
     return Problem(cell, sizes, T, B, x.dtype, params, x, state, inputs, lengths, valid)
 
 

@@ -74,7 +74,7 @@ class PlainTarget(Target):
     name = "plain"
     Tape = Tape
 
-    def run_forward(self, p: Problem) -> Forward:
+    def run_forward(self, p: Problem, keep: bool, ready) -> Forward:
         spec, states = p.spec, dict(p.state)
         history = {name: [value] for name, value in states.items()}
         tape = Tape(p, [], [])
@@ -101,7 +101,7 @@ class PlainTarget(Target):
         y = arrays[spec.output][1:].copy()
         if p.valid is not None:
             y[~p.valid] = 0
-        return Forward(y, arrays, tape)
+        return Forward(y, arrays, tape if keep else None)
 
     def slots(self, p: Problem, k: int, values: dict) -> tuple[np.ndarray, ...]:
         stage = p.spec.stages[k]

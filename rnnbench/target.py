@@ -11,7 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnbench.cells import get_cell
-from rnnbench.checks import DTYPES, Problem, check_array, check_problem, check_upstream
+from rnnbench.checks import (
+    DTYPES,
+    Prepared,
+    Problem,
+    check_array,
+    check_params,
+    check_problem,
+    check_upstream,
+)
 from rnnbench.errors import InputError, unknown
 from rnnbench.spec import Cell
 
@@ -36,32 +44,54 @@ class Gradients(NamedTuple):
 
 
 class Target:
-    """Checks at the edge, then ``run_forward``/``run_backward``/``run_matmul`` of a subclass."""
+    """Checks at the edge, then ``run_forward``/``run_backward``/``run_matmul`` of a subclass.
+
+    copies: the tape holds what ``check_problem`` returns, so that must not be the caller's.
+    """
 
     name: str
     Tape: type  # what this target's forward leaves; has ``problem``
     dtypes: tuple[str, ...] = DTYPES
+    copies = True
+
+    def prepare(self, cell: str | Cell, params: Mapping) -> Prepared:
+        """Parameters to be given to this target's ``forward`` many times, in place of the arrays.
+
+        They are checked, transformed and laid out once; arrays changed later change nothing.
+        """
+        cell = get_cell(cell)
+        sizes, arrays = check_params(cell, params, None)
+        dtype = next(iter(arrays.values())).dtype
+        return Prepared(cell, sizes, dtype, self.used(cell, dtype, arrays), self)
 
     def forward(
         self,
         cell: str | Cell,
-        params: Mapping,
+        params: Mapping | Prepared,
         x,
         state: Mapping | None = None,
         lengths=None,
         inputs: Mapping | None = None,
+        tape: bool = True,
     ) -> Forward:
         """Run a cell over a batch of sequences.
 
         cell: a name of ``cell_names()``, with options as ``name[option=value]``; params: name ->
-        array, shapes from the cell's spec; x (T,B,I); state: state name -> (B,width), missing ones
-        are zero; lengths (B,), 0 to T; inputs: what the cell's steps are given beside x (masks,
-        timestamps), name -> (T,B,width) or (T,B).
+        array, shapes from the cell's spec, or what ``prepare`` made of them; x (T,B,I); state:
+        state name -> (B,width), missing ones are zero; lengths (B,), 0 to T; inputs: what the
+        cell's steps are given beside x (masks, timestamps), name -> (T,B,width) or (T,B); tape:
+        keep what ``backward`` needs (else the tape is None).
         All arrays float32 or all float64, in any memory layout; none is written to.
         Raises InputError on anything else.
         """
-        problem = check_problem(cell, params, x, state, lengths, inputs)
-        result = self.run_forward(self.used(problem))
+        ready = params if isinstance(params, Prepared) else None
+        if ready is not None and ready.target is not self:
+            raise InputError(f"parameters prepared by another target; this one is {self.name}")
+        problem = check_problem(cell, params, x, state, lengths, inputs, self.copies)
+        if ready is None:
+            used = self.used(problem.cell, problem.dtype, problem.params)
+            problem = replace(problem, params=used) if used is not problem.params else problem
+        result = self.run_forward(problem, tape, ready)
         for array in (result.y, *result.states.values()):
             array.flags.writeable = False  # the tape may share them
         return result
@@ -78,13 +108,18 @@ class Target:
         problem: Problem = tape.problem
         return self.trained(problem, self.run_backward(tape, *check_upstream(problem, dy, dstate)))
 
-    def used(self, problem: Problem) -> Problem:
-        """The problem with the matrices that are used, made from the trained ones."""
-        return replace(problem, params=transformed(problem, "apply", problem.params))
+    def used(self, cell: Cell, dtype, params: Mapping) -> Mapping:
+        """The matrices that are used, made from the trained ones."""
+        return transformed(cell, dtype, "apply", params)
 
     def trained(self, problem: Problem, gradients: Gradients) -> Gradients:
         """The gradients at the trained matrices, from those at the used ones."""
-        return gradients._replace(params=transformed(problem, "adjoint", gradients.params))
+        params = transformed(problem.cell, problem.dtype, "adjoint", gradients.params)
+        return gradients._replace(params=params)
+
+    def run_forward(self, problem: Problem, tape: bool, ready: Prepared | None) -> Forward:
+        """``ready``: what ``problem.params`` are from, where they were prepared."""
+        raise NotImplementedError
 
     def matmul(self, a, b) -> np.ndarray:
         """a (M,K) @ b (K,N), the K order fixed: the same bits for any number of threads."""
@@ -94,15 +129,15 @@ class Target:
         return self.run_matmul(a, b)
 
 
-def transformed(problem: Problem, direction: str, params: Mapping) -> dict[str, np.ndarray]:
+def transformed(cell: Cell, dtype, direction: str, params: Mapping) -> Mapping:
     """Every row block of a parameter that has a transform, through it or its adjoint."""
-    result = dict(params)
-    for p in problem.spec.parameters:
+    changed = {}
+    for p in cell.spec.parameters:
         if p.transform:
             blocks = np.split(params[p.name], len(p.gates))
             mapped = [getattr(p.transform, direction)(block) for block in blocks]
-            result[p.name] = np.concatenate(mapped).astype(problem.dtype, copy=False)
-    return result
+            changed[p.name] = np.concatenate(mapped).astype(dtype, copy=False)
+    return {**params, **changed} if changed else params
 
 
 def reference_cell(cell: str | Cell):
@@ -122,18 +157,18 @@ class ReferenceTarget(Target):
         problem: Problem
         reference: object
 
-    def used(self, problem):
-        return problem
+    def used(self, cell, dtype, params):
+        return params
 
     def trained(self, problem, gradients):
         return gradients
 
-    def run_forward(self, problem):
+    def run_forward(self, problem, tape, ready):
         import rnnbench_reference as reference
 
         p, cell = problem, reference_cell(problem.cell)
         run = reference.forward(cell, p.params, p.x, p.state, p.lengths, p.inputs)
-        return Forward(run.y, run.states, self.Tape(problem, run.tape))
+        return Forward(run.y, run.states, self.Tape(problem, run.tape) if tape else None)
 
     def run_backward(self, tape, dy, dstate):
         import rnnbench_reference as reference

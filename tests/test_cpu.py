@@ -10,6 +10,7 @@ import pytest
 from rnnbench import get_target
 from rnnbench.conformance.features import representatives
 from rnnbench.conformance.kernel_checks import everything
+from rnnbench.cpu.target import frame_of
 from rnnbench.params import random_case
 
 # The drivers do not know cells: one for each feature they have code for, and two that people use.
@@ -33,7 +34,10 @@ def child(cell, queue):
 @pytest.fixture
 def eager(monkeypatch):
     """Share out even small work."""
-    monkeypatch.setattr("rnnbench.cpu.products.WORTH_A_THREAD", 1)
+    monkeypatch.setattr("rnnbench.cpu.layout.WORTH_A_THREAD", 1)
+    frame_of.cache_clear()
+    yield
+    frame_of.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -1,111 +1,234 @@
-"""Backward through time over a batch of sequences, for any cell.
+"""Backward through time over a batch of sequences, for any cell and any numbers.
 
-Three phases: the steps in reverse (rows of B), which leave the gradient at every slot of every
-step; then the gradient of x (rows of T·B) and of the parameters (their own rows), each a large
-product shared out by output, never by summand.
+Block by block of time steps, the last first: the steps in reverse, with the threads' rows and units
+as in forward.py, which leave the gradient at every slot of every step of the block; then, from
+these, the block's part of the parameters' gradients (each thread some groups of units) and the
+gradient of x (each thread some rows). Sums over time begin at the last step and are never split.
 """
 
-from rnnbench.cpu.jit import kernel
-from rnnbench.cpu.pointwise import stage_backward
-from rnnbench.cpu.tile import product
+import rnnbench.cpu.table as at
+from rnnbench.cpu import moves
+from rnnbench.cpu.forward import move, multiply, own_units, gate_rows, run_row
+from rnnbench.cpu.jit import device, kernel, vector_bytes
+from rnnbench.cpu.native import barrier, invoke8, word
+from rnnbench.cpu.pointwise import source_row, stage_row
+from rnnbench.cpu.tile import K_BLOCK, WIDEST
+
+VECTOR = vector_bytes()
+
+
+@device
+def use_row(table, i):
+    return table + 8 * (word(table, at.AT_USES) + i * at.USE)
+
+
+@device
+def through(table, run, t, now, local, b0, b1, unit_part, unit_parts):
+    """The gradient at a thread's units of what a run multiplied at step t, from all slots."""
+    here, source = stage_row(table, word(run, at.OF_STAGE)), source_row(table, word(run, at.OF_SOURCE))
+    line, Q = word(here, at.LINE), word(here, at.Q)
+    vectors, half = word(source, at.SOURCE_VECTORS), 1 - now
+    if word(run, at.SHIFT):
+        half = now
+    lo, hi = own_units(vectors, unit_part, unit_parts)
+    d_row, lengths = word(source, at.D_ROW), word(table, at.LENGTHS)
+    d = word(source, at.D) + half * word(source, at.D_STEP)
+    a = word(here, at.GATES) + local * line + word(run, at.SLOT) * Q * VECTOR
+    K = word(run, at.COUNT) * Q * word(table, at.LANES)
+    end = b0
+    while end < b1:
+        first = end  # the next rows that run: 0 · R is no 0 where R holds inf or NaN
+        if word(table, at.RAGGED):
+            while first < b1 and t >= word(lengths, first):
+                first += 1
+            end = first
+            while end < b1 and t < word(lengths, end):
+                end += 1
+        else:
+            end = b1
+        for u in range(lo, hi, WIDEST):
+            c = d + first * d_row + u * VECTOR
+            multiply(
+                table, c, d_row, c, d_row, a + first * line, line, VECTOR // word(table, at.LANES),
+                word(table, at.ROWS) * line,
+                word(run, at.DUAL) + u // WIDEST * word(run, at.DUAL_PANEL), WIDEST * VECTOR,
+                K, word(here, at.GROUPS), end - first, min(WIDEST, vectors - u),
+            )  # fmt: skip
+
+
+@device
+def clear_padding(table, here, lo, hi, local, b0, b1):
+    """Zeros at the slots of units past the width: they are multiplied by zeros, but NaN · 0."""
+    valid, Q, line = word(here, at.PADDING), word(here, at.Q), word(here, at.LINE)
+    last = word(here, at.VECTORS) - 1
+    if valid and lo <= last < hi:
+        to = word(here, at.GATES) + (last // Q * word(table, at.ROWS) + local + b0) * line
+        for place in range(word(here, at.SLOTS)):
+            vector = to + (place * Q + last % Q) * VECTOR
+            move(table, moves.CLEAR_LANES, vector, line, b1 - b0, valid, 0, 0, 0)
+
+
+@device
+def clear_spare(table, here, local, b0, b1):
+    """Zeros at whole vectors past the width (its last group may have some)."""
+    Q, line = word(here, at.Q), word(here, at.LINE)
+    spare = word(here, at.GROUPS) * Q - word(here, at.VECTORS)
+    if spare:
+        to = word(here, at.GATES)
+        to += ((word(here, at.GROUPS) - 1) * word(table, at.ROWS) + local + b0) * line
+        for place in range(word(here, at.SLOTS)):
+            for v in range(Q - spare, Q):
+                vector = to + (place * Q + v) * VECTOR
+                move(table, moves.FILL, vector, line, b1 - b0, word(table, at.ZEROS), 1, 0, 0)
+
+
+@device
+def strips(table, t0, rows, part, parts):
+    """A thread's share of what was multiplied in the block, in strips as wide as a vector."""
+    B, ROWS = word(table, at.B), word(table, at.ROWS)
+    lengths = word(table, at.LENGTHS) if word(table, at.RAGGED) else 0
+    for i in range(word(table, at.USES)):
+        use = use_row(table, i)
+        j = word(use, at.USE_SOURCE)
+        base, row = word(table, at.X), word(table, at.X_ROW)
+        if j >= 0:
+            base, row = word(source_row(table, j), at.ADDRESS), word(source_row(table, j), at.ROW)
+        base += (t0 + word(use, at.USE_SHIFT)) * B * row
+        count = word(use, at.N_STRIPS)
+        for s in range(count * part // parts, count * (part + 1) // parts):
+            to = word(use, at.STRIPS) + s * ROWS * VECTOR
+            move(table, moves.STRIP, to, base + s * VECTOR, row, rows, lengths, t0, B)
+
+
+@device
+def parameter_gradients(table, k, rows, fresh, part, parts):
+    """The block's part of the gradients at a thread's groups of a stage: biases and matrices."""
+    here, ROWS = stage_row(table, k), word(table, at.ROWS)
+    line, Q, groups = word(here, at.LINE), word(here, at.Q), word(here, at.GROUPS)
+    lanes = word(table, at.LANES)
+    for g in range(groups * part // parts, groups * (part + 1) // parts):
+        gates = word(here, at.GATES) + g * ROWS * line
+        move(
+            table, moves.SUM_ROWS, word(here, at.DBIAS) + g * line, gates, line, rows,
+            line // VECTOR, fresh, 0,
+        )  # fmt: skip
+        for i in range(word(table, at.RUNS)):
+            run = run_row(table, i)
+            if word(run, at.OF_STAGE) != k:
+                continue
+            use, vectors = use_row(table, word(run, at.OF_USE)), word(run, at.COUNT) * Q
+            slots = gates + word(run, at.SLOT) * Q * VECTOR
+            for k0 in range(0, rows, K_BLOCK):
+                depth, last = min(K_BLOCK, rows - k0), rows - 1 - k0
+                for s in range(word(use, at.N_STRIPS)):
+                    c_row = vectors * VECTOR
+                    c = word(run, at.DW) + g * word(run, at.DW_GROUP) + s * lanes * c_row
+                    begin, begin_row = c, c_row
+                    if fresh and k0 == 0:
+                        begin, begin_row = word(table, at.ZEROS), 0
+                    multiply(
+                        table, c, c_row, begin, begin_row,
+                        word(use, at.STRIPS) + (s * ROWS + last) * VECTOR, VECTOR // lanes, -VECTOR,
+                        0, slots + last * line, -line, depth, 1,
+                        min(lanes, word(run, at.K) - s * lanes), vectors,
+                    )  # fmt: skip
+
+
+@device
+def hand_out(table, run, part, parts):
+    """A thread's groups of a matrix's gradient, each row to its place."""
+    here = stage_row(table, word(run, at.OF_STAGE))
+    Q, groups, lanes = word(here, at.Q), word(here, at.GROUPS), word(table, at.LANES)
+    width, count, K = word(here, at.WIDTH), word(run, at.COUNT), word(run, at.K)
+    step = K * VECTOR // lanes
+    for g in range(groups * part // parts, groups * (part + 1) // parts):
+        for i in range(count):
+            for v in range(Q):
+                unit = (g * Q + v) * lanes
+                units = min(lanes, width - unit)
+                if units > 0:
+                    move(
+                        table, moves.UNPACK_UNITS,
+                        word(run, at.GRADIENT) + gate_rows(run, i, width, unit) * step, step,
+                        word(run, at.DW) + g * word(run, at.DW_GROUP) + (i * Q + v) * VECTOR,
+                        count * Q * VECTOR, units, K, word(run, at.ADD),
+                    )  # fmt: skip
+
+
+@device
+def input_gradient(table, t0, r0, r1):
+    """The gradient of x at the block's rows [r0,r1)."""
+    B, ROWS, lanes = word(table, at.B), word(table, at.ROWS), word(table, at.LANES)
+    dx_row, vectors = word(table, at.DX_ROW), word(table, at.X_VECTORS)
+    dx = word(table, at.DX) + (t0 * B + r0) * dx_row
+    for i in range(word(table, at.INPUT_RUNS)):
+        run = run_row(table, i)
+        here = stage_row(table, word(run, at.OF_STAGE))
+        line, Q = word(here, at.LINE), word(here, at.Q)
+        a = word(here, at.GATES) + r0 * line + word(run, at.SLOT) * Q * VECTOR
+        for u in range(0, vectors, WIDEST):
+            c = dx + u * VECTOR
+            begin, begin_row = c, dx_row
+            if i == 0:
+                begin, begin_row = word(table, at.ZEROS), 0
+            multiply(
+                table, c, dx_row, begin, begin_row, a, line, VECTOR // lanes, ROWS * line,
+                word(run, at.DUAL) + u // WIDEST * word(run, at.DUAL_PANEL), WIDEST * VECTOR,
+                word(run, at.COUNT) * Q * lanes, word(here, at.GROUPS), r1 - r0,
+                min(WIDEST, vectors - u),
+            )  # fmt: skip
+    if word(table, at.INPUT_RUNS) == 0:
+        move(table, moves.FILL, dx, dx_row, r1 - r0, word(table, at.ZEROS), vectors, 0, 0)
+    for k in range(word(table, at.STAGES)):
+        here = stage_row(table, k)
+        line, Q = word(here, at.LINE), word(here, at.Q)
+        for place in range(word(here, at.SLOTS)):
+            if word(here, at.COPIES) >> place & 1:
+                for u in range(vectors):
+                    slots = word(here, at.GATES) + (u // Q * ROWS + r0) * line
+                    slots += (place * Q + u % Q) * VECTOR
+                    move(table, moves.ADD_ROWS, dx + u * VECTOR, dx_row, slots, line, r1 - r0, 0, 0)
 
 
 @kernel
-def backward_steps(
-    cell,
-    runs,
-    panels,
-    sources,
-    saved,
-    units,
-    inputs,
-    lengths,
-    dy,
-    output,
-    dslots,
-    dstate,
-    dproduct,
-    dsaved,
-    dunit,
-    b0,
-    b1,
-):
-    """All steps of rows [b0,b1), last first.
-
-    runs as in forward.py; panels[i] (slots, blocks, W, n, lanes) of run i, row
-    block by row block; dslots[k]
-    (slots, T·B, Wpad) receives the gradient at the pre-activations; dstate[j] (2, B, Wpad) holds
-    the final states' gradients at [0] and receives the initial states' at [T % 2];
-    dproduct[j] (B, Wpad), dsaved[k] (saves, B, W) scratch; dunit[k] (units, B, W) is added to.
-    """
-    T, B, H = dy.shape
-    lanes = panels[0].shape[4]
-    n_states = len(dstate)
-    arrays = (sources, saved, units, inputs, lengths, dslots, dstate, dproduct, dsaved, dunit)
-    for step in range(T):
-        t, now = T - 1 - step, step % 2
-        then = 1 - now
-        # Loops over numbers, not slices: those take Numba a second longer to compile.
-        # A row that is frozen hands its gradients on, and takes no part in what follows.
-        for j in range(n_states):
-            for b in range(b0, b1):
-                for u in range(dstate[j].shape[2]):
-                    if t < lengths[b]:
-                        dstate[j][then, b, u] = 0
-                    else:
-                        dstate[j][then, b, u] = dstate[j][now, b, u]
-        for j in range(len(dproduct)):
-            for b in range(b0, b1):
-                for u in range(dproduct[j].shape[1]):
-                    dproduct[j][b, u] = 0
-        for k in range(len(dsaved)):
-            for i in range(dsaved[k].shape[0]):
-                for b in range(b0, b1):
-                    for u in range(dsaved[k].shape[2]):
-                        dsaved[k][i, b, u] = 0
-        for b in range(b0, b1):
-            if t < lengths[b]:
-                for u in range(H):
-                    dstate[output][now, b, u] += dy[t, b, u]
-        for reverse in range(len(saved)):
-            k = len(saved) - 1 - reverse
-            stage_backward(cell, k, (t, now, b0, b1), arrays)
-            padded = dslots[k].shape[2]
-            for i in range(runs.shape[0]):
-                if runs[i, 0] != k:
-                    continue
-                j = runs[i, 3]
-                if j < n_states:
-                    c = dstate[j].reshape(-1)
-                    c_row = dstate[j].shape[2]
-                    at = (now if runs[i, 4] == 1 else then) * B * c_row
-                else:
-                    c = dproduct[j - n_states].reshape(-1)
-                    c_row = dproduct[j - n_states].shape[1]
-                    at = 0
-                a = dslots[k].reshape(-1)
-                n = panels[i].shape[3]
-                hi = b0
-                while hi < b1:
-                    lo = hi  # the next rows that run: 0 · R is no 0 where R holds inf or NaN
-                    while lo < b1 and t >= lengths[lo]:
-                        lo += 1
-                    hi = lo
-                    while hi < b1 and t < lengths[hi]:
-                        hi += 1
-                    for s in range(runs[i, 2]):
-                        start = ((runs[i, 1] + s) * dslots[k].shape[1] + t * B + lo) * padded
-                        part = panels[i][s]
-                        product(
-                            c, at + lo * c_row, c_row, lanes, n * lanes, a, start, padded, 1,
-                            part, False, hi - lo, panels[i].shape[2],
-                        )  # fmt: skip
-
-
-@kernel
-def bias_rows(dslots, slot, out, lo, hi):
-    """out[u] += Σ over T·B rows, last first, of dslots[slot, row, u], for u in [lo,hi)."""
-    for r in range(dslots.shape[1]):
-        row = dslots.shape[1] - 1 - r
-        for u in range(lo, hi):
-            out[u] += dslots[slot, row, u]
+def backward(kind, table, part):
+    """A thread's part of everything."""
+    T, B, steps = word(table, at.T), word(table, at.B), word(table, at.STEPS)
+    row_parts, unit_parts = word(table, at.ROW_PARTS), word(table, at.UNIT_PARTS)
+    parts, barriers = row_parts * unit_parts, word(table, at.BARRIERS)
+    row_part, unit_part = part // unit_parts, part % unit_parts
+    b0, b1 = B * row_part // row_parts, B * (row_part + 1) // row_parts
+    runs, input_runs = word(table, at.RUNS), word(table, at.INPUT_RUNS)
+    stages, blocks = word(table, at.STAGES), word(table, at.BLOCKS)
+    for reverse in range(blocks):
+        block = blocks - 1 - reverse
+        t0, t1 = block * steps, min(T, (block + 1) * steps)
+        for step in range(t1 - t0):
+            t = t1 - 1 - step
+            now, local = (T - 1 - t) % 2, (t - t0) * B
+            for later in range(stages):
+                k = stages - 1 - later
+                here = stage_row(table, k)
+                lo, hi = own_units(word(here, at.VECTORS), unit_part, unit_parts)
+                invoke8(
+                    word(table, at.STAGE_CODE), (table, k, t, lo, hi, local, b0, b1)
+                )
+                clear_padding(table, here, lo, hi, local, b0, b1)
+                if unit_part == unit_parts - 1:
+                    clear_spare(table, here, local, b0, b1)
+                barrier(barriers + 128 * (1 + row_part), unit_parts)
+                for i in range(input_runs, runs):
+                    run = run_row(table, i)
+                    if word(run, at.OF_STAGE) == k:
+                        through(table, run, t, now, local, b0, b1, unit_part, unit_parts)
+        rows = (t1 - t0) * B
+        strips(table, t0, rows, part, parts)
+        barrier(barriers, parts)
+        for k in range(stages):
+            parameter_gradients(table, k, rows, 1 if reverse == 0 else 0, part, parts)
+        input_gradient(table, t0, rows * part // parts, rows * (part + 1) // parts)
+        barrier(barriers, parts)
+    for i in range(runs):
+        hand_out(table, run_row(table, i), part, parts)
+        if word(run_row(table, i), at.ADD):
+            barrier(barriers, parts)  # the next may add to the same rows, shared out otherwise

@@ -1,24 +1,26 @@
-"""A cell as a Numba type, so that a driver is one cached module-level function for all cells.
+"""A cell as a Numba type, so that a kernel is one cached module-level function for all cells.
 
 The type's name holds a hash of the cell's maths and of all source, so both are part of every cache
-key: two cells of one name are two types.
+key: two cells of one name are two types. A cell has no value at run time.
 """
 
 from numba.core import types
-from numba.extending import NativeValue, models, register_model, typeof_impl, unbox
+from numba.extending import models, register_model
 
 from rnnbench.cpu.jit import fingerprint
+from rnnbench.cpu.native import Kind, numbers
 from rnnbench.spec import Cell
 
 KNOWN: dict[tuple[str, str], Cell] = {}
 
 
-class CellType(types.Opaque):
-    """The type of one cell; ``cell`` is the Cell itself, looked up (types get pickled)."""
+class CellType(Kind):
+    """The type of one cell on numbers of one dtype; ``cell`` is the Cell itself, looked up (types
+    get pickled)."""
 
-    def __init__(self, cell_name: str, contents: str):
-        self.identity = (cell_name, contents)
-        super().__init__(f"Cell({cell_name}, {contents}, {fingerprint()})")
+    def __init__(self, name: str, contents: str, element: types.Type):
+        self.identity = (name, contents)
+        super().__init__(f"Cell({name}, {contents}, {element}, {fingerprint()})", element)
 
     @property
     def cell(self) -> Cell:
@@ -28,12 +30,7 @@ class CellType(types.Opaque):
 register_model(CellType)(models.OpaqueModel)
 
 
-@typeof_impl.register(Cell)
-def _typeof(cell, context):
+def cell_type(cell: Cell, dtype) -> CellType:
+    """The type of a cell; it is known from now on."""
     KNOWN.setdefault((cell.name, cell.contents), cell)
-    return CellType(cell.name, cell.contents)
-
-
-@unbox(CellType)
-def _unbox(kind, value, c):
-    return NativeValue(c.context.get_dummy_value())
+    return CellType(cell.name, cell.contents, numbers(dtype).element)

@@ -1,59 +1,181 @@
-"""Forward over a batch of sequences, for any cell.
+"""Forward over a batch of sequences, for any cell and any numbers.
 
-Two phases, each over a range that threads share: the products with x for all steps at once
-(rows of T·B), then the steps (rows of B: sequences are independent, so no barrier is needed).
+Each thread has rows of the batch and units of every width. Block by block of time steps it
+multiplies x by its units' matrices, for all steps of the block at once; then it goes through the
+steps, and where other threads have other units of its rows it waits for them after each stage.
 """
 
-from rnnbench.cpu.jit import kernel
-from rnnbench.cpu.pointwise import stage_forward
-from rnnbench.cpu.tile import panel_product
+import rnnbench.cpu.table as at
+from rnnbench.cpu import moves
+from rnnbench.cpu.jit import device, kernel, vector_bytes
+from rnnbench.cpu.native import barrier, invoke8, invoke14, word
+from rnnbench.cpu.pointwise import source_row, stage_row
+from rnnbench.cpu.tile import WIDEST
+
+VECTOR = vector_bytes()
+
+
+@device
+def run_row(table, i):
+    return table + 8 * (word(table, at.AT_RUNS) + i * at.RUN)
+
+
+@device
+def own_units(blocks, part, parts):
+    """The vectors of units [lo,hi), of ``blocks`` in all, that a thread has; whole panels."""
+    chunks = -(-blocks // WIDEST)
+    return (
+        min(blocks, chunks * part // parts * WIDEST),
+        min(blocks, chunks * (part + 1) // parts * WIDEST),
+    )
+
+
+@device
+def gate_rows(run, i, width, unit):
+    """The row of a run's matrix at its i-th slot and a unit."""
+    return word(run, at.GATE + i) * width + unit
+
+
+@device
+def multiply(table, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors):
+    invoke14(
+        word(table, at.PRODUCT),
+        (c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors),
+    )
+
+
+@device
+def move(table, what, a, b, c, d, e, f, g):
+    invoke8(word(table, at.MOVE), (what, a, b, c, d, e, f, g))
+
+
+@device
+def pack_panels(table, run, part, parts):
+    """A thread's share of a run's panels: line k of a group has number k of each of its rows."""
+    here = stage_row(table, word(run, at.OF_STAGE))
+    Q, width, lanes = word(here, at.Q), word(here, at.WIDTH), word(table, at.LANES)
+    groups, count, K = word(here, at.GROUPS), word(run, at.COUNT), word(run, at.K)
+    step = K * VECTOR // lanes
+    for g in range(groups * part // parts, groups * (part + 1) // parts):
+        for i in range(count):
+            for v in range(Q):
+                unit = (g * Q + v) * lanes
+                to = word(run, at.PANELS) + g * word(run, at.PANEL) + (i * Q + v) * VECTOR
+                row = gate_rows(run, i, width, unit)
+                units = max(0, min(lanes, width - unit))
+                move(
+                    table, moves.PACK_UNITS, to, count * Q * VECTOR,
+                    word(run, at.MATRIX) + row * step, step, units, K, 0,
+                )  # fmt: skip
+
+
+@device
+def pack_dual(table, run, part, parts):
+    """A thread's share of what the gradient multiplies with: panels of columns, whose lines are
+    the rows of the groups in turn."""
+    here = stage_row(table, word(run, at.OF_STAGE))
+    Q, width, lanes = word(here, at.Q), word(here, at.WIDTH), word(table, at.LANES)
+    groups, count, K = word(here, at.GROUPS), word(run, at.COUNT), word(run, at.K)
+    step, panels = K * VECTOR // lanes, -(-K // (WIDEST * lanes))
+    for p in range(panels * part // parts, panels * (part + 1) // parts):
+        to = word(run, at.DUAL) + p * word(run, at.DUAL_PANEL)
+        for g in range(groups):
+            for i in range(count):
+                for v in range(Q):
+                    unit = (g * Q + v) * lanes
+                    row = gate_rows(run, i, width, unit)
+                    move(
+                        table, moves.PACK_ROWS, to, WIDEST * VECTOR,
+                        word(run, at.MATRIX) + row * step + p * WIDEST * VECTOR, step,
+                        max(0, min(lanes, width - unit)), K - p * WIDEST * lanes, 0,
+                    )  # fmt: skip
+                    to += lanes * WIDEST * VECTOR
+
+
+@device
+def group_product(table, here, run, g, a, a_row, local, rows):
+    """Rows of a group's slots += A · the run's panel, or = biases + it, where the run is first."""
+    line, at_slot = word(here, at.LINE), word(run, at.SLOT) * word(here, at.Q) * VECTOR
+    c = word(here, at.GATES) + (g * word(table, at.ROWS) + local) * line + at_slot
+    s, s_row = c, line
+    if word(run, at.FRESH):
+        s, s_row = word(here, at.BIAS) + g * line + at_slot, 0
+    vectors, K = word(run, at.COUNT) * word(here, at.Q), word(run, at.K)
+    multiply(
+        table, c, line, s, s_row, a, a_row, VECTOR // word(table, at.LANES), 0,
+        word(run, at.PANELS) + g * word(run, at.PANEL), vectors * VECTOR, K, 1, rows, vectors,
+    )  # fmt: skip
+
+
+@device
+def inputs(table, k, lo, hi, t, local, rows):
+    """What the slots of the units [lo,hi) have before the recurrence, for rows from step t on."""
+    here, ROWS = stage_row(table, k), word(table, at.ROWS)
+    Q, line = word(here, at.Q), word(here, at.LINE)
+    x_row = word(table, at.X_ROW)
+    for g in range(lo // Q, -(-hi // Q)):
+        if word(here, at.FILL):
+            to = word(here, at.GATES) + (g * ROWS + local) * line
+            bias = word(here, at.BIAS) + g * line
+            move(table, moves.FILL, to, line, rows, bias, line // VECTOR, 0, 0)
+        for i in range(word(table, at.INPUT_RUNS)):
+            run = run_row(table, i)
+            if word(run, at.OF_STAGE) == k:
+                group_product(table, here, run, g, word(table, at.X) + t, x_row, local, rows)
+        for place in range(word(here, at.SLOTS)):
+            if word(here, at.COPIES) >> place & 1:
+                for v in range(Q):
+                    if g * Q + v < word(here, at.VECTORS):
+                        to = word(here, at.GATES) + (g * ROWS + local) * line
+                        x = word(table, at.X) + t + (g * Q + v) * VECTOR
+                        to += (place * Q + v) * VECTOR
+                        move(table, moves.ADD_ROWS, to, line, x, x_row, rows, 0, 0)
 
 
 @kernel
-def fill_rows(pre, bias, lo, hi):
-    """pre (slots, T·B, Wpad) rows [lo,hi) = bias (slots, Wpad)."""
-    for s in range(pre.shape[0]):
-        for row in range(lo, hi):
-            for u in range(pre.shape[2]):
-                pre[s, row, u] = bias[s, u]
-
-
-@kernel
-def forward_steps(cell, runs, panels, sources, pre, saved, units, inputs, lengths, T, b0, b1):
-    """All steps of rows [b0,b1).
-
-    runs (n, 6) int64: stage, slot, slots, source, shift, K; panels[i] (blocks, K, slots, lanes)
-    of run i; the other arrays as in pointwise.py. sources[j][0] holds the initial states.
-    """
-    B = lengths.shape[0]
-    zero, size = pre[0].dtype.type(0), pre[0].itemsize
-    lanes = panels[0].shape[3]
-    arrays = (sources, pre, saved, units, inputs, lengths)
-    for t in range(T):
-        for k in range(len(pre)):
-            padded = pre[k].shape[2]
-            for block in range(padded // lanes):
-                u0 = block * lanes
-                for i in range(runs.shape[0]):
-                    if runs[i, 0] == k:
-                        source, K, n = sources[runs[i, 3]], runs[i, 5], runs[i, 2]
-                        c = ((runs[i, 1] * pre[k].shape[1]) + t * B + b0) * padded + u0
-                        line = source.shape[2]
-                        a = ((t + runs[i, 4]) * B + b0) * line
-                        panel_product(
-                            zero,
-                            size,
-                            pre[k].ctypes.data + c * size,
-                            padded,
-                            pre[k].shape[1] * padded,
-                            source.ctypes.data + a * size,
-                            line,
-                            1,
-                            panels[i].ctypes.data + block * K * n * lanes * size,
-                            n * lanes,
-                            lanes,
-                            b1 - b0,
-                            K,
-                            n,
-                        )
-                stage_forward(cell, k, (t, u0, b0, b1), arrays)
+def forward(kind, table, part):
+    """A thread's part of everything."""
+    T, B, steps = word(table, at.T), word(table, at.B), word(table, at.STEPS)
+    row_parts, unit_parts = word(table, at.ROW_PARTS), word(table, at.UNIT_PARTS)
+    parts, barriers = row_parts * unit_parts, word(table, at.BARRIERS)
+    row_part, unit_part = part // unit_parts, part % unit_parts
+    b0, b1 = B * row_part // row_parts, B * (row_part + 1) // row_parts
+    runs, input_runs = word(table, at.RUNS), word(table, at.INPUT_RUNS)
+    stages, x_row = word(table, at.STAGES), word(table, at.X_ROW)
+    if word(table, at.PACK):
+        for i in range(runs):
+            pack_panels(table, run_row(table, i), part, parts)
+    if word(table, at.PACK_DUAL):
+        for i in range(runs):
+            pack_dual(table, run_row(table, i), part, parts)
+    barrier(barriers, parts)
+    for block in range(word(table, at.BLOCKS)):
+        t0, t1 = block * steps, min(T, (block + 1) * steps)
+        for k in range(stages):
+            lo, hi = own_units(word(stage_row(table, k), at.VECTORS), unit_part, unit_parts)
+            if row_parts == 1:
+                inputs(table, k, lo, hi, t0 * B * x_row, 0, (t1 - t0) * B)
+            else:
+                for t in range(t0, t1):
+                    first = t * B + b0
+                    inputs(table, k, lo, hi, first * x_row, first - t0 * B, b1 - b0)
+        for t in range(t0, t1):
+            local = (t - t0) * B
+            for k in range(stages):
+                here = stage_row(table, k)
+                Q = word(here, at.Q)
+                lo, hi = own_units(word(here, at.VECTORS), unit_part, unit_parts)
+                for g in range(lo // Q, -(-hi // Q)):
+                    for i in range(input_runs, runs):
+                        run = run_row(table, i)
+                        if word(run, at.OF_STAGE) == k:
+                            source = source_row(table, word(run, at.OF_SOURCE))
+                            a_row = word(source, at.ROW)
+                            a = (t + word(run, at.SHIFT)) * B + b0
+                            a = word(source, at.ADDRESS) + a * a_row
+                            group_product(table, here, run, g, a, a_row, local + b0, b1 - b0)
+                    invoke8(
+                        word(table, at.STAGE_CODE),
+                        (table, k, t, g * Q, min(hi, (g + 1) * Q), local, b0, b1),
+                    )
+                barrier(barriers + 128 * (1 + row_part), unit_parts)

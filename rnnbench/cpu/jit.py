@@ -14,6 +14,7 @@ runs the wrong one. So the functions a kernel calls are named by a hash of what 
 import functools
 import hashlib
 import pickle
+import threading
 import warnings
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from rnnbench.bind import contents
 # a multiply and an add in each as it likes, bits would depend on how rows are split over threads.
 OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True}
 
+
+_compiling = threading.Lock()
 
 # Wrappers for Python would be half of what is compiled.
 NOT_CALLED_FROM_PYTHON = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -49,10 +52,9 @@ def vector_bytes() -> int:
 
 
 @functools.cache
-def tile_vectors() -> int:
-    """Vectors side by side in a register tile of 6 rows: 32 registers hold 24 + 4 + 1."""
-    features = host()[2].split(",")
-    return 4 if "+avx512f" in features or host()[0].startswith("aarch64") else 2
+def registers() -> int:
+    """How many vectors the host's registers hold."""
+    return 32 if vector_bytes() == 64 or host()[0].startswith("aarch64") else 16
 
 
 @functools.cache
@@ -115,12 +117,22 @@ def python_entry(function):
 
 
 def kernel(function):
-    """A kernel called from Python, cached on disk. Must be a module-level function."""
+    """A kernel, known by its address and cached on disk. Must be a module-level function."""
     try:
-        dispatcher = numba.njit(cache=True, **OPTIONS)(function)
+        dispatcher = numba.njit(cache=True, **OPTIONS, **NOT_CALLED_FROM_PYTHON)(function)
     except RuntimeError as error:  # no directory can be written to
         warnings.warn(f"rnnbench compiles anew in every process: {error}", stacklevel=2)
-        return numba.njit(**OPTIONS)(function)
+        return numba.njit(**OPTIONS, **NOT_CALLED_FROM_PYTHON)(function)
     cache = dispatcher._cache
     cache._cache_file = KernelFiles(cache._cache_file)
     return dispatcher
+
+
+@functools.cache
+def address_of(dispatcher, kind, count: int) -> int:
+    """Where the machine code of a kernel ``void(kind, int64 × count)`` lies; compiles it once."""
+    signature = (kind, *[numba.types.int64] * count)
+    with _compiling:
+        dispatcher.compile(signature)
+    (found,) = (c for s, c in dispatcher.overloads.items() if s == signature)
+    return found.library.get_pointer_to_function(found.fndesc.llvm_func_name)

@@ -1,12 +1,16 @@
 """From a spec to what the drivers loop over. Everything a driver knows of a cell stands here.
 
-A *run* is a term, or the part of one, whose slots lie side by side: one packed matrix, one tile.
+A *run* is a term, or the part of one, whose slots lie side by side in memory: one packed matrix,
+one tile. A stage's slots are laid out in the order that makes the fewest runs.
 """
 
 import functools
 from dataclasses import dataclass
+from itertools import permutations
 
-from rnnbench.spec import INPUT, Cell, CellSpec
+from rnnbench.spec import INPUT, Cell, CellSpec, Stage
+
+MOST_SLOTS = 6  # up to here all orders are tried
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class Run:
     stage: int
     parameter: str
     gates: tuple[int, ...]  # row blocks of the parameter, in slot order
-    slot: int
+    slot: int  # place in memory
     source: int  # index into the sources; -1 is x
     shift: int  # 1: the state as an earlier stage of this step left it
 
@@ -28,21 +32,24 @@ class Plan:
     cell: Cell
     sources: tuple[str, ...]
     widths: tuple[str, ...]  # of each source
+    orders: tuple[tuple[int, ...], ...]  # each stage's slots' places in memory
     runs: tuple[Run, ...]  # from x first
-    biases: tuple[tuple[int, str, int, int], ...]  # stage, parameter, gate, slot
-    copies: tuple[tuple[int, int], ...]  # stage, slot: where x itself is added
+    biases: tuple[tuple[int, str, int, int], ...]  # stage, parameter, gate, place
+    copies: tuple[tuple[int, int], ...]  # stage, place: where x itself is added
 
     @property
-    def input_runs(self) -> list[Run]:
-        return [r for r in self.runs if r.source < 0]
-
-    @property
-    def recurrent_runs(self) -> list[Run]:
-        return [r for r in self.runs if r.source >= 0]
+    def input_runs(self) -> int:
+        """How many of the runs are from x."""
+        return sum(r.source < 0 for r in self.runs)
 
     @property
     def n_states(self) -> int:
         return len(self.cell.spec.states)
+
+    @property
+    def uses(self) -> list[tuple[int, int]]:
+        """The distinct (source, shift) that runs read."""
+        return sorted({(r.source, r.shift) for r in self.runs})
 
 
 def stage_outputs(spec: CellSpec, k: int) -> tuple[list[int], list[int]]:
@@ -53,18 +60,28 @@ def stage_outputs(spec: CellSpec, k: int) -> tuple[list[int], list[int]]:
     return products, [spec.state_names.index(name) for name in spec.stages[k].states]
 
 
-def adjacent(term, slots: tuple[str, ...], gates: tuple[str, ...]):
-    """Split a term into (first slot, gate indices) with adjacent slots."""
-    pairs = sorted(
-        (slots.index(s), gates.index(g)) for s, g in zip(term.slots, term.gates, strict=True)
-    )
+def adjacent(places, gates) -> list[tuple[int, list[int]]]:
+    """(first place, gates) of each group of neighbours."""
     groups: list[tuple[int, list[int]]] = []
-    for slot, gate in pairs:
-        if groups and slot == groups[-1][0] + len(groups[-1][1]):
+    for place, gate in sorted(zip(places, gates, strict=True)):
+        if groups and place == groups[-1][0] + len(groups[-1][1]):
             groups[-1][1].append(gate)
         else:
-            groups.append((slot, [gate]))
+            groups.append((place, [gate]))
     return groups
+
+
+def slot_order(stage: Stage) -> tuple[int, ...]:
+    """The place of each slot in memory, such that terms have their slots side by side."""
+    slots = range(len(stage.slots))
+    if len(slots) > MOST_SLOTS:
+        return tuple(slots)
+    wanted = [[stage.slots.index(s) for s in t.slots] for t in stage.terms if t.parameter and t.source]
+
+    def runs(order) -> int:
+        return sum(len(adjacent([order[s] for s in slots], slots)) for slots in wanted)
+
+    return min(permutations(slots), key=runs)  # the first of the best: nothing moves needlessly
 
 
 @functools.cache
@@ -76,20 +93,25 @@ def make_plan(cell: Cell) -> Plan:
     for stage in spec.stages:
         names += stage.products
         widths += [stage.width] * len(stage.products)
+    orders = tuple(slot_order(stage) for stage in spec.stages)
     runs, biases, copies = [], [], []
     for k, stage in enumerate(spec.stages):
         for term in stage.terms:
+            places = [orders[k][stage.slots.index(slot)] for slot in term.slots]
             if not term.parameter:
-                copies += [(k, stage.slots.index(slot)) for slot in term.slots]
+                copies += [(k, place) for place in places]
                 continue
             parameter = spec.parameter(term.parameter)
-            for slot, gates in adjacent(term, stage.slots, parameter.gates):
-                if not term.source:
-                    biases += [(k, parameter.name, g, slot + i) for i, g in enumerate(gates)]
-                    continue
-                plain = term.source.removesuffix("'") if term.source not in names else term.source
-                source = -1 if plain == INPUT else names.index(plain)
-                shift = int(plain != term.source)
-                runs.append(Run(k, parameter.name, tuple(gates), slot, source, shift))
+            gates = [parameter.gates.index(g) for g in term.gates]
+            if not term.source:
+                biases += [(k, parameter.name, g, p) for g, p in zip(gates, places, strict=True)]
+                continue
+            plain = term.source.removesuffix("'") if term.source not in names else term.source
+            source = -1 if plain == INPUT else names.index(plain)
+            shift = int(plain != term.source)
+            for place, group in adjacent(places, gates):
+                runs.append(Run(k, parameter.name, tuple(group), place, source, shift))
     runs.sort(key=lambda r: r.source >= 0)
-    return Plan(cell, tuple(names), tuple(widths), tuple(runs), tuple(biases), tuple(copies))
+    return Plan(
+        cell, tuple(names), tuple(widths), orders, tuple(runs), tuple(biases), tuple(copies)
+    )

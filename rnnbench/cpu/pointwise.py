@@ -1,208 +1,316 @@
 """A stage's scalar maths over rows and units: the only place where a kernel meets a cell.
 
-``stage_forward`` and ``stage_backward`` are stubs. For each cell's type Numba compiles a chain of
-its stages, each a loop written out from a template: how many slots, states and saves a cell has is
-known then, so the loop loads them into tuples of vectors, calls the equation and stores what it
-returns.
+``forward_stage`` and ``backward_stage`` run stage k at step t for the vectors of units [u0,u1) and
+the rows [b0,b1) of the batch; ``local`` is the step's first row in its block. What they read and
+write is in the table (table.py). For each cell's type Numba compiles a chain of its stages, each a
+loop written out from a template: how many slots, states and saves a cell has is known then, so the
+loop loads them into tuples of vectors, calls the equation and stores what it returns.
 
-Arrays, as in forward.py and backward.py, every W padded to whole vectors: sources[j] (T+1,B,W) a
-state's history or (T,B,W) a product; pre[k], dslots[k] (slots, T·B, W); saved[k] (saves, T·B, W);
-units[k] (units, W), inputs[k] (inputs, T·B, W). What a padded unit computes is never read.
+Running gradients clear themselves: who reads one for the last time leaves zeros.
 """
 
 from numba.extending import overload
 
-from rnnbench.cpu import simd
+import rnnbench.cpu.table as at
 from rnnbench.cpu.celltype import CellType
 from rnnbench.cpu.functions import equation
-from rnnbench.cpu.jit import OPTIONS, device
-from rnnbench.cpu.plan import stage_outputs
-from rnnbench.spec import Cell, CellSpec
+from rnnbench.cpu.jit import OPTIONS, device, kernel, vector_bytes
+from rnnbench.cpu.native import word
+from rnnbench.cpu.plan import Plan, make_plan, stage_outputs
+from rnnbench.cpu.simd import fetch, nought, put
+
+VECTOR = vector_bytes()
 
 
-def stage_forward(cell, k, at, arrays):
-    """Stage k at step t, the vector of units from u on, rows [b0,b1).
-
-    at = (t, u, b0, b1); arrays = (sources, pre, saved, units, inputs, lengths).
-    """
+def stage_forward(kind, table, k, t, u0, u1, local, b0, b1):
+    """A stub, replaced by the chain of a cell's stages."""
     raise NotImplementedError
 
 
-def stage_backward(cell, k, at, arrays):
-    """The gradient through stage k at step t, rows [b0,b1).
-
-    at = (t, now, b0, b1); arrays = (sources, saved, units, inputs, lengths, dslots, dstate,
-    dproduct, dsaved, dunit). Reads dstate[j][now], dproduct and dsaved; writes dslots; adds to
-    dstate[j][1-now], to earlier stages' dsaved and to dunit.
-    """
+def stage_backward(kind, table, k, t, u0, u1, local, b0, b1):
+    """A stub, replaced by the chain of a cell's stages."""
     raise NotImplementedError
 
 
-# A frozen state is copied on, a product or a save of a padded step is zero.
+@kernel
+def forward_stage(kind, table, k, t, u0, u1, local, b0, b1):
+    """New states and products of stage k, from its slots."""
+    stage_forward(kind, table, k, t, u0, u1, local, b0, b1)
+
+
+@kernel
+def backward_stage(kind, table, k, t, u0, u1, local, b0, b1):
+    """Gradients at the slots of stage k, in their place; those at what else it read are added."""
+    stage_backward(kind, table, k, t, u0, u1, local, b0, b1)
+
+
+@device
+def stage_row(table, k):
+    return table + 8 * (word(table, at.AT_STAGES) + k * at.STAGE)
+
+
+@device
+def source_row(table, j):
+    return table + 8 * (word(table, at.AT_SOURCES) + j * at.SOURCE)
+
+
+# Past a sequence's end a state is copied on, a product or a save is zero.
 FORWARD = """
-def loop(at, arrays):
-    t, u, b0, b1 = at
-    sources, pre, saved, units, inputs, lengths = arrays
-    slot, save, unit, given = pre[{k}], saved[{k}], units[{k}], inputs[{k}]
-    for b in range(b0, b1):
-        row = t * lengths.shape[0] + b
-        if t < lengths[b]:
-            out, kept = maths({slots}, {previous}, {earlier}, {unit})
-            {put_out}
-            {put_kept}
-        else:
-            {freeze}
+def loop(kind, table, t, u0, u1, local, b0, b1):
+    B, lengths = word(table, at.B), word(table, at.LENGTHS)
+    here = stage_row(table, {k})
+    Q, line = word(here, at.Q), word(here, at.LINE)
+    {strides}
+    for u in range(u0, u1):
+        slot0 = word(here, at.GATES) + (u // Q * word(table, at.ROWS) + local) * line + u % Q * V
+        {bases}
+        unit = {unit}
+        for b in range(b0, b1):
+            slot = slot0 + b * line
+            {rows}
+            if t < word(lengths, b):
+                out, kept = maths({slots}, {previous}, {earlier}, unit + {given})
+                {put_out}
+                {put_kept}
+            else:
+                {freeze}
 """
 
+# Past a sequence's end a state's gradient is copied on, that at the slots is zero.
 BACKWARD = """
-def loop(at, arrays):
-    t, now, b0, b1 = at
-    sources, saved, units, inputs, lengths, dslots, dstate, dproduct, dsaved, dunit = arrays
-    slot, unit, given = dslots[{k}], units[{k}], inputs[{k}]
-    then, width = 1 - now, saved[{k}].shape[2]
-    for b in range(b0, b1):
-        row = t * lengths.shape[0] + b
-        if t < lengths[b]:
-            for u in range(0, width, lanes_of(slot)):
+def loop(kind, table, t, u0, u1, local, b0, b1):
+    B, lengths = word(table, at.B), word(table, at.LENGTHS)
+    here = stage_row(table, {k})
+    Q, line = word(here, at.Q), word(here, at.LINE)
+    now = (word(table, at.T) - 1 - t) % 2
+    {strides}
+    for u in range(u0, u1):
+        slot0 = word(here, at.GATES) + (u // Q * word(table, at.ROWS) + local) * line + u % Q * V
+        {bases}
+        unit = {unit}
+        for b in range(b0, b1):
+            slot = slot0 + b * line
+            {rows}
+            if t < word(lengths, b):
                 dslot, dprevious, dearlier, dvalue = maths(
-                    {upstream}, {sent}, {previous}, {kept}, {unit}
+                    {upstream}, {sent}, {previous}, {kept}, unit + {given}
                 )
+                {clear}
                 {put_slot}
                 {add_state}
                 {add_saved}
                 {add_unit}
-        else:
-            for u in range(0, width, lanes_of(slot)):
+            else:
                 {freeze}
 """
 
 
-def address(place: str) -> str:
-    """``array[i, j]`` as the two arguments that name it to ``simd.load`` and ``simd.store``."""
-    array, _, inside = place.removesuffix("]").rpartition("[")
-    return f"{array}, at{inside.count(',') + 1}({array}, {inside})"
+class Text:
+    """The loop's text: arrays by name, each with a base a vector of units and a step a row."""
+
+    def __init__(self):
+        self.strides: list[str] = []
+        self.bases: list[str] = []
+        self.rows: list[str] = []
+
+    def array(self, name: str, base: str, step: str) -> None:
+        """From now on ``name`` is the address of row b's vector."""
+        if not any(line.startswith(f"{name}_step") for line in self.strides):
+            self.strides.append(f"{name}_step = {step}")
+            self.bases.append(f"{name}0 = {base}")
+            self.rows.append(f"{name} = {name}0 + b * {name}_step")
+
+    def parts(self) -> dict[str, str]:
+        return {
+            name: "; ".join(getattr(self, name)) or "pass" for name in ("strides", "bases", "rows")
+        }
 
 
-def load(pattern: str, items) -> str:
-    """The text of a tuple of vectors: those at the pattern with each item."""
-    return "(" + "".join(f"load({address(pattern.format(*i))}), " for i in items) + ")"
+def load(places) -> str:
+    """The text of a tuple of vectors."""
+    return "(" + "".join(f"fetch(kind, {p}), " for p in places) + ")"
 
 
-def store(pattern: str, items, value: str, add: bool = False) -> str:
+def store(places, value: str, add: bool = False) -> str:
     """The text that stores the tuple called ``value``, or adds it to what is there."""
-    places = [address(pattern.format(*item)) for item in items]
-    added = [f"load({place}) + " if add else "" for place in places]
-    lines = [
-        f"store({p}, {a}{value}[{i}])" for i, (p, a) in enumerate(zip(places, added, strict=True))
-    ]
+    added = "fetch(kind, {}) + " if add else ""
+    lines = [f"put(kind, {p}, {added.format(p)}{value}[{i}])" for i, p in enumerate(places)]
     return "; ".join(lines) or "pass"
 
 
-def clear(pattern: str, items) -> str:
+def clear(places) -> str:
     """The text that stores zeros."""
-    places = [pattern.format(*item) for item in items]
-    lines = [f"store({address(p)}, zeros({p.rpartition('[')[0]}))" for p in places]
-    return "; ".join(lines) or "pass"
+    return "; ".join(f"put(kind, {p}, nought(kind))" for p in places) or "pass"
 
 
-def indices(count) -> list[tuple[int]]:
-    return [(i,) for i in (range(count) if isinstance(count, int) else count)]
+class Stage:
+    """The places that stage k of a cell reads and writes, as texts of addresses."""
+
+    def __init__(self, plan: Plan, k: int):
+        self.plan, self.k, self.spec = plan, k, plan.cell.spec
+        self.stage, self.text = self.spec.stages[k], Text()
+        self.products, self.states = stage_outputs(self.spec, k)
+
+    def slots(self) -> list[str]:
+        return [f"slot + {place} * Q * V" for place in self.plan.orders[self.k]]
+
+    def source(self, j: int, shift: int = 0) -> str:
+        """The state before the step (after it, where shifted) or the product."""
+        row = f"source_row(table, {j})"
+        step = f"word({row}, at.ROW)"
+        base = f"word({row}, at.ADDRESS) + t * B * s{j}_step + u * V"
+        self.text.array(f"s{j}", base, step)
+        return f"s{j} + B * s{j}_step" if shift else f"s{j}"
+
+    def previous(self) -> list[str]:
+        return [self.source(self.spec.state_names.index(n)) for n in self.spec.stage_states(self.k)]
+
+    def saved(self, saves) -> list[str]:
+        """Places of (stage, save)."""
+        for e in {e for e, _ in saves}:
+            row = f"stage_row(table, {e})"
+            base = f"word({row}, at.SAVED) + t * word({row}, at.SAVED_T)"
+            base += f" + u * word({row}, at.SAVED_U)"
+            self.text.array(f"k{e}", base, f"{len(self.spec.stages[e].saves)} * V")
+        return [f"k{e} + {i} * V" for e, i in saves]
+
+    def own_saves(self) -> list[tuple[int, int]]:
+        return [(self.k, i) for i in range(len(self.stage.saves))]
+
+    def given(self) -> list[str]:
+        if self.stage.inputs:
+            base = "word(here, at.GIVEN) + t * B * given_step + u * V"
+            self.text.array("given", base, "word(here, at.GIVEN_ROW)")
+        return [f"given + {i} * word(here, at.GIVEN_I)" for i in range(len(self.stage.inputs))]
+
+    def units(self) -> list[str]:
+        count = len(self.spec.unit_rows(self.k))
+        return [f"word(here, at.UNITS) + (u * {count} + {i}) * V" for i in range(count)]
+
+    def shared(self) -> dict[str, object]:
+        """What the equations of both directions read, and the names of both templates."""
+        return {
+            "k": self.k,
+            "previous": load(self.previous()),
+            "unit": load(self.units()),
+            "given": load(self.given()),
+        }
+
+    # -- gradients -------------------------------------------------------------------------
+
+    def gradient(self, j: int, now: str | None) -> str:
+        """That at a state, arriving (``now``) or leaving (``1 - now``); or at a product (None)."""
+        row = f"source_row(table, {j})"
+        name = f"d{j}" if now is None else f"d{j}_{'now' if now == 'now' else 'then'}"
+        half = "" if now is None else f" + ({now}) * word({row}, at.D_STEP)"
+        self.text.array(name, f"word({row}, at.D) + u * V{half}", f"word({row}, at.D_ROW)")
+        return name
+
+    def sent(self, saves) -> list[str]:
+        """Places of the gradients at saves, which later stages added up."""
+        for e in {e for e, _ in saves}:
+            row = f"stage_row(table, {e})"
+            base = f"word({row}, at.DSAVED) + u * word({row}, at.DSAVED_U)"
+            self.text.array(f"q{e}", base, f"{len(self.spec.stages[e].saves)} * V")
+        return [f"q{e} + {i} * V" for e, i in saves]
+
+    def unit_gradients(self) -> list[str]:
+        count = len(self.spec.unit_rows(self.k))
+        if count:
+            base = f"word(here, at.DUNIT) + u * B * {count} * V"
+            self.text.array("dunit", base, f"{count} * V")
+        return [f"dunit + {i} * V" for i in range(count)]
+
+    def upstream(self) -> str:
+        """The gradients at products and new states; at the output also the one of this step."""
+        loads = [f"fetch(kind, {self.gradient(j, None)})" for j in self.products]
+        for j in self.states:
+            loads.append(f"fetch(kind, {self.gradient(j, 'now')})")
+            if self.spec.state_names[j] == self.spec.output:
+                base = "word(table, at.DY) + t * B * dy_step + u * V"
+                self.text.array("dy", base, "word(table, at.DY_ROW)")
+                loads[-1] += " + fetch(kind, dy)"
+        return "(" + "".join(f"{text}, " for text in loads) + ")"
 
 
-def compile_loop(template: str, maths, **parts):
+def compile_loop(template: str, maths, stage: Stage, **parts):
     """The loop of one stage, compiled."""
-    names = {f.__name__: f for f in (simd.load, simd.store, simd.zeros, simd.lanes_of)}
-    space = {"maths": equation(maths), "at2": simd.at2, "at3": simd.at3, **names}
-    exec(template.format(**parts), space)
+    space = {
+        **{f.__name__: f for f in (fetch, put, nought, word, stage_row, source_row)},
+        "maths": equation(maths),
+        "at": at,
+        "V": VECTOR,
+    }
+    exec(template.format(**stage.text.parts(), **parts), space)
     return device(space["loop"])
 
 
-def previous_states(spec: CellSpec, k: int) -> list[int]:
-    """Source indices of the states that a stage reads."""
-    return [spec.state_names.index(name) for name in spec.stage_states(k)]
-
-
-def stage_parts(cell: Cell, k: int) -> tuple[list, list, list, int, dict[str, str]]:
-    """What both directions load: (products, states, earlier saves, units, texts)."""
-    spec = cell.spec
-    products, states = stage_outputs(spec, k)
-    n_units = len(spec.unit_rows(k))
-    return (
-        products,
-        states,
-        spec.earlier_saves(k),
-        n_units,
-        {
-            "k": k,
-            "previous": load("sources[{}][t, b, u]", indices(previous_states(spec, k))),
-            "unit": "("
-            + load("unit[{}, u]", indices(n_units))
-            + " + "
-            + load("given[{}, row, u]", indices(len(spec.stages[k].inputs)))
-            + ")",
-        },
-    )
-
-
-def forward_loop(cell: Cell, k: int):
+def forward_loop(plan: Plan, k: int):
     """The loop over one stage of a cell."""
-    stage = cell.spec.stages[k]
-    products, states, earlier, _, texts = stage_parts(cell, k)
-    here, after = "sources[{}][t, b, u]", "sources[{}][t + 1, b, u]"
-    outputs = [(here.format(j),) for j in products] + [(after.format(j),) for j in states]
-    freeze = [f"store({address(after.format(j))}, load({address(here.format(j))}))" for j in states]
-    freeze += [clear(here, indices(products)), clear("save[{}, row, u]", indices(len(stage.saves)))]
+    s = Stage(plan, k)
+    products, own = [s.source(j) for j in s.products], s.saved(s.own_saves())
+    freeze = [f"put(kind, {s.source(j, 1)}, fetch(kind, {s.source(j)}))" for j in s.states]
     return compile_loop(
         FORWARD,
-        cell.forward[k],
-        slots=load("slot[{}, row, u]", indices(len(stage.slots))),
-        earlier=load("saved[{}][{}, row, u]", earlier),
-        put_out=store("{}", outputs, "out"),
-        put_kept=store("save[{}, row, u]", indices(len(stage.saves)), "kept"),
-        freeze="; ".join(freeze),
-        **texts,
+        plan.cell.forward[k],
+        s,
+        slots=load(s.slots()),
+        earlier=load(s.saved(s.spec.earlier_saves(k))),
+        put_out=store(products + [s.source(j, 1) for j in s.states], "out"),
+        put_kept=store(own, "kept"),
+        freeze="; ".join([*freeze, clear(products + own)]),
+        **s.shared(),
     )
 
 
-def backward_loop(cell: Cell, k: int):
+def backward_loop(plan: Plan, k: int):
     """The loop over one stage of a cell, backward."""
-    spec, stage = cell.spec, cell.spec.stages[k]
-    products, states, earlier, n_units, texts = stage_parts(cell, k)
-    n_states = len(spec.states)
-    upstream = [(f"dproduct[{j - n_states}][b, u]",) for j in products]
-    upstream += [(f"dstate[{j}][now, b, u]",) for j in states]
-    freeze = clear("slot[{}, row, u]", indices(len(stage.slots)))
-    own = [(k, j) for j in range(len(stage.saves))]
+    s = Stage(plan, k)
+    earlier, own = s.spec.earlier_saves(k), s.own_saves()
+    arriving = [s.gradient(j, "now") for j in s.states]
+    leaving = [s.gradient(j, "1 - now") for j in s.states]
+    later = len(s.spec.stages) > k + 1  # otherwise nobody sends this stage's saves a gradient
+    sent = load(s.sent(own)) if later else "(" + "nought(kind), " * len(own) + ")"
+    used = [s.gradient(j, None) for j in s.products] + arriving + (s.sent(own) if later else [])
+    freeze = [
+        f"put(kind, {then}, fetch(kind, {now}))"
+        for now, then in zip(arriving, leaving, strict=True)
+    ]
+    read = [s.gradient(s.spec.state_names.index(n), "1 - now") for n in s.spec.stage_states(k)]
     return compile_loop(
         BACKWARD,
-        cell.backward[k],
-        upstream=load("{}", upstream),
-        sent=load("dsaved[{}][{}, b, u]", own),
-        kept=load("saved[{}][{}, row, u]", earlier + own),
-        put_slot=store("slot[{}, row, u]", indices(len(stage.slots)), "dslot"),
-        add_state=store(
-            "dstate[{}][then, b, u]", indices(previous_states(spec, k)), "dprevious", add=True
-        ),
-        add_saved=store("dsaved[{}][{}, b, u]", earlier, "dearlier", add=True),
-        add_unit=store(f"dunit[{k}][{{}}, b, u]", indices(n_units), "dvalue", add=True),
-        freeze=freeze,
-        **texts,
+        plan.cell.backward[k],
+        s,
+        upstream=s.upstream(),
+        sent=sent,
+        kept=load(s.saved(earlier + own)),
+        clear=clear(used),
+        put_slot=store(s.slots(), "dslot"),
+        add_state=store(read, "dprevious", add=True),
+        add_saved=store(s.sent(earlier), "dearlier", add=True),
+        add_unit=store(s.unit_gradients(), "dvalue", add=True),
+        freeze="; ".join([*freeze, clear(arriving), clear(s.slots())]),
+        **s.shared(),
     )
 
 
 def chain(loops):
-    """A function (k, at, arrays) that runs the k-th of the loops."""
+    """A function (kind, table, k, …) that runs the k-th of the loops."""
     first, rest = loops[0], loops[1:]
     if not rest:
-        return device(lambda k, at, arrays: first(at, arrays))
+        return device(
+            lambda kind, table, k, t, u0, u1, local, b0, b1: first(
+                kind, table, t, u0, u1, local, b0, b1
+            )
+        )
     others = chain(rest)
 
     @device
-    def choose(k, at, arrays):
+    def choose(kind, table, k, t, u0, u1, local, b0, b1):
         if k == 0:
-            first(at, arrays)
+            first(kind, table, t, u0, u1, local, b0, b1)
         else:
-            others(k - 1, at, arrays)
+            others(kind, table, k - 1, t, u0, u1, local, b0, b1)
 
     return choose
 
@@ -210,15 +318,25 @@ def chain(loops):
 JIT = {name: value for name, value in OPTIONS.items() if name != "nogil"}
 
 
+def all_stages(cell, loop):
+    """The chain of a cell's stages."""
+    plan = make_plan(cell)
+    return chain([loop(plan, k) for k in range(len(cell.spec.stages))])
+
+
 @overload(stage_forward, jit_options=JIT)
-def _stage_forward(cell, k, at, arrays):
-    if isinstance(cell, CellType):
-        run = chain([forward_loop(cell.cell, i) for i in range(len(cell.cell.spec.stages))])
-        return lambda cell, k, at, arrays: run(k, at, arrays)
+def _stage_forward(kind, table, k, t, u0, u1, local, b0, b1):
+    if isinstance(kind, CellType):
+        run = all_stages(kind.cell, forward_loop)
+        return lambda kind, table, k, t, u0, u1, local, b0, b1: run(
+            kind, table, k, t, u0, u1, local, b0, b1
+        )
 
 
 @overload(stage_backward, jit_options=JIT)
-def _stage_backward(cell, k, at, arrays):
-    if isinstance(cell, CellType):
-        run = chain([backward_loop(cell.cell, i) for i in range(len(cell.cell.spec.stages))])
-        return lambda cell, k, at, arrays: run(k, at, arrays)
+def _stage_backward(kind, table, k, t, u0, u1, local, b0, b1):
+    if isinstance(kind, CellType):
+        run = all_stages(kind.cell, backward_loop)
+        return lambda kind, table, k, t, u0, u1, local, b0, b1: run(
+            kind, table, k, t, u0, u1, local, b0, b1
+        )

@@ -1,59 +1,47 @@
-"""The CPU target: lays out arrays, runs the kernels' phases, hands results back."""
+"""The CPU target: hands memory and tables to the kernels, and results back."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
-from rnnbench.checks import Problem, check_count
-from rnnbench.cpu.backward import backward_steps
-from rnnbench.cpu.forward import forward_steps
-from rnnbench.cpu.pack import pack_gates, packed_width, padded
-from rnnbench.cpu.plan import Plan, Run, make_plan
-from rnnbench.cpu.products import Products, row_panels
-from rnnbench.cpu.threads import available, share
+from rnnbench.checks import Prepared, Problem, check_count
+from rnnbench.cpu import products
+from rnnbench.cpu.layout import BackwardLayout, ForwardLayout, Frame
+from rnnbench.cpu.memory import Recycler, Scratch, address, view
+from rnnbench.cpu.table import Base
+from rnnbench.cpu.threads import available, team_of
 from rnnbench.cpu.tile import lanes
-from rnnbench.spec import Stage
+from rnnbench.cpu.weights import read_small, write_small
+from rnnbench.spec import MATRIX
 from rnnbench.target import Forward, Gradients, Target
 
 
 @dataclass(frozen=True)
 class Tape:
-    """What backward needs: the sources (state histories, products) and the saves, as the spec
-    says; saved[k] (saves, T·B, Wpad). Widths are padded to whole vectors."""
+    """What backward needs. sources: state histories and products; kept: saves, x, per-step inputs
+    and the matrices as the gradient reads them, so that the caller may change what he gave."""
 
     problem: Problem
-    plan: Plan
-    sources: tuple[np.ndarray, ...]
-    saved: tuple[np.ndarray, ...]
-    units: tuple[np.ndarray, ...]
-    inputs: tuple[np.ndarray, ...]
+    layout: ForwardLayout
+    sources: np.ndarray
+    kept: np.ndarray
+    weights: np.ndarray
 
 
-def run_table(plan: Plan, runs: list[Run], sizes) -> np.ndarray:
-    """Recurrent runs as the kernels read them: stage, slot, slots, source, shift, K."""
-    rows = [
-        (r.stage, r.slot, len(r.gates), r.source, r.shift, sizes[plan.widths[r.source]])
-        for r in runs
-    ]
-    return np.array(rows, np.int64).reshape(len(rows), 6)
+@functools.lru_cache(maxsize=64)
+def frame_of(cell, sizes, T, B, dtype, threads) -> Frame:
+    return Frame(cell, sizes, T, B, dtype.name, threads)
 
 
-def unit_values(p: Problem, k: int) -> np.ndarray:
-    """(units, Wpad): stage k's per-unit parameters, a scalar repeated."""
-    rows, width = p.spec.unit_rows(k), p.sizes[p.spec.stages[k].width]
-    values = np.zeros((len(rows), padded(width, p.dtype)), p.dtype)
-    for j, (name, row) in enumerate(rows):
-        values[j, :width] = np.atleast_1d(p.params[name])[row]
-    return values
+@functools.lru_cache(maxsize=64)
+def forward_layout(frame: Frame, threads: int, keep: bool, packed: bool) -> ForwardLayout:
+    return ForwardLayout(frame, threads, keep, packed)
 
 
-def input_values(p: Problem, stage: Stage) -> np.ndarray:
-    """(inputs, T·B, Wpad): the stage's per-step inputs, one value a row repeated for its units."""
-    width, rows = p.sizes[stage.width], p.T * p.B
-    values = np.zeros((len(stage.inputs), rows, padded(width, p.dtype)), p.dtype)
-    for i, name in enumerate(stage.inputs):
-        values[i, :, :width] = p.inputs[name].reshape(rows, -1)
-    return values
+@functools.lru_cache(maxsize=64)
+def backward_layout(taped: ForwardLayout, threads: int) -> BackwardLayout:
+    return BackwardLayout(taped, threads)
 
 
 class CPUTarget(Target):
@@ -61,64 +49,85 @@ class CPUTarget(Target):
 
     name = "cpu"
     Tape = Tape
+    copies = False
 
     def __init__(self, threads: int | None = None):
         self.threads = available() if threads is None else check_count("threads", threads)
-        self.products = Products(self.threads)
+        self.memory, self.scratch = Recycler(), Scratch()
 
     # -- forward ---------------------------------------------------------------------------
 
-    def run_forward(self, problem: Problem) -> Forward:
-        plan, p = make_plan(problem.cell), problem
-        spec, sizes, rows = p.spec, p.sizes, p.T * p.B
-        sources = []
-        for name, width in zip(plan.sources, plan.widths, strict=True):
-            steps = p.T + 1 if name in p.state else p.T
-            sources.append(np.empty((steps, p.B, padded(sizes[width], p.dtype)), p.dtype))
-            if name in p.state:
-                sources[-1][0] = 0
-                sources[-1][0, :, : sizes[width]] = p.state[name]
-        saved = tuple(
-            np.empty((len(s.saves), rows, padded(sizes[s.width], p.dtype)), p.dtype)
-            for s in spec.stages
-        )
-        units = tuple(unit_values(p, k) for k in range(len(spec.stages)))
-        inputs = tuple(input_values(p, s) for s in spec.stages)
-        tape = Tape(p, plan, tuple(sources), saved, units, inputs)
-        pre = self.products.inputs(p, plan)
-        runs = plan.recurrent_runs
-        panels = [
-            pack_gates(p.params[r.parameter], r.gates, sizes[spec.stages[r.stage].width])
-            for r in runs
-        ] or [np.zeros((0, 0, 0, lanes(p.dtype)), p.dtype)]
-        share(
-            self.products.worth(rows * sum(panel.size for panel in panels)),
-            p.B,
-            lambda b0, b1: forward_steps(
-                p.cell,
-                run_table(plan, runs, sizes),
-                tuple(panels),
-                tape.sources,
-                pre,
-                saved,
-                units,
-                inputs,
-                p.lengths,
-                p.T,
-                b0,
-                b1,
-            ),
-        )
-        return self.result(tape)
+    def run_forward(self, problem: Problem, keep: bool, ready: Prepared | None) -> Forward:
+        p = problem
+        frame = frame_of(p.cell, tuple(p.sizes.items()), p.T, p.B, p.dtype, self.threads)
+        packed = ready is not None and ready.packed is not None
+        with team_of(frame.wanted) as team:
+            layout = forward_layout(frame, team.parts, keep, packed)
+            sources = self.memory.take(layout.sources.size)
+            kept = self.memory.take(layout.kept.size)
+            scratch = self.scratch.take(layout.scratch.size)
+            if packed:
+                weights = ready.packed
+            else:
+                weights = self.memory.take(layout.weights.size)
+                write_small(frame, layout.weights, p.params, weights)
+            self.write_given(layout, p, sources, kept, kept if keep else scratch)
+            bases = {
+                Base.SOURCES: sources,
+                Base.KEPT: kept,
+                Base.WEIGHTS: weights,
+                Base.SCRATCH: scratch,
+                Base.X: p.x,
+                Base.LENGTHS: p.lengths,
+            }
+            if keep or not packed:
+                for i, parameter in enumerate(p.spec.parameters):
+                    bases[Base.PARAMETERS + i] = p.params[parameter.name]
+            team.run(layout.code, self.table(layout, bases, team, p))
+        if ready is not None:
+            ready.packed = weights
+        tape = Tape(p, layout, sources, kept, weights) if keep else None
+        return self.result(p, layout, sources, tape)
 
-    def result(self, tape: Tape) -> Forward:
+    def table(self, layout, pieces: dict, team, p: Problem) -> np.ndarray:
+        bases = np.zeros(Base.PARAMETERS + len(p.spec.parameters), np.int64)
+        for base, array in pieces.items():
+            bases[base] = address(array)
+        bases[Base.BARRIERS] = team.barriers
+        return layout.table.at(bases, ragged=p.valid is not None)
+
+    def write_given(self, layout: ForwardLayout, p: Problem, sources, kept, x_memory) -> None:
+        """Initial states, x where it is copied, and per-step inputs, into the call's memory."""
+        frame, v = layout.frame, lanes(p.dtype)
+        for j, (name, value) in enumerate(p.state.items()):
+            row = frame.source_vectors(j) * v
+            first = view(sources, (p.B, row), p.dtype, layout.histories[j].offset)
+            first[:, : value.shape[1]] = value
+            first[:, value.shape[1] :] = 0
+        if layout.x is not None:
+            inside = p.x.shape[2]
+            shape = (p.T, p.B, frame.source_vectors(-1) * v)
+            x = view(x_memory, shape, p.dtype, layout.x.offset)
+            x[:, :, :inside] = p.x
+            x[:, :, inside:] = 0
+        for k, stage in enumerate(p.spec.stages):
+            if stage.inputs:
+                s = frame.stages[k]
+                shape = (s.inputs, p.T * p.B, s.vectors * v)
+                values = view(kept, shape, p.dtype, layout.inputs[k].offset)
+                values[:, :, s.width :] = 0
+                for i, name in enumerate(stage.inputs):
+                    values[i, :, : s.width] = p.inputs[name].reshape(p.T * p.B, -1)
+
+    def result(self, p: Problem, layout: ForwardLayout, sources, tape) -> Forward:
         """Views of the tape; y is copied only where padding must be zeroed."""
-        p = tape.problem
+        frame, v = layout.frame, lanes(p.dtype)
         states = {}
-        for name, history in zip(p.spec.state_names, tape.sources, strict=False):
-            width = p.sizes[p.spec.state(name).width]
+        for j, name in enumerate(p.spec.state_names):
+            shape = (p.T + 1, p.B, frame.source_vectors(j) * v)
+            history = view(sources, shape, p.dtype, layout.histories[j].offset)
             # a copy only where a state's width is no whole number of vectors
-            states[name] = np.ascontiguousarray(history[:, :, :width]).view()
+            states[name] = np.ascontiguousarray(history[:, :, : frame.columns(j)])
         y = states[p.spec.output][1:]
         if p.valid is not None:
             y = np.where(p.valid[:, :, None], y, p.dtype.type(0))
@@ -127,66 +136,52 @@ class CPUTarget(Target):
     # -- backward --------------------------------------------------------------------------
 
     def run_backward(self, tape: Tape, dy: np.ndarray, dstate: dict) -> Gradients:
-        p, plan, spec, sizes = tape.problem, tape.plan, tape.problem.spec, tape.problem.sizes
-        rows, scratch = p.T * p.B, self.products.workspace
-        stages = list(enumerate(spec.stages))
-        dslots = tuple(
-            scratch(("dslots", k), (len(s.slots), rows, padded(sizes[s.width], p.dtype)), p.dtype)
-            for k, s in stages
-        )
-        dsaved = tuple(
-            scratch(("dsaved", k), (len(s.saves), p.B, padded(sizes[s.width], p.dtype)), p.dtype)
-            for k, s in stages
-        )
-        dunit = tuple(
-            scratch.zeros(("dunit", k), (len(tape.units[k]), p.B, tape.units[k].shape[1]), p.dtype)
-            for k, s in stages
-        )
-        # A product writes whole blocks of columns, so the running gradients are that wide.
-        runs = plan.recurrent_runs
-        panels = [row_panels(p, r) for r in runs]
-        wide = {j: padded(sizes[w], p.dtype) for j, w in enumerate(plan.widths)}
-        for r, panel in zip(runs, panels, strict=True):
-            wide[r.source] = packed_width(panel[0])
-        dsource = []
-        for j, name in enumerate(plan.sources):
-            shape = (2, p.B, wide[j]) if j < plan.n_states else (p.B, wide[j])
-            dsource.append(scratch.zeros(("dsource", j), shape, p.dtype))
-            if j < plan.n_states:
-                dsource[j][0, :, : sizes[plan.widths[j]]] = dstate[name]
-        dproduct = (*dsource[plan.n_states :], np.zeros((0, 0), p.dtype))
-        share(
-            self.products.worth(rows * sum(panel.size for panel in panels)),
-            p.B,
-            lambda b0, b1: backward_steps(
-                p.cell,
-                run_table(plan, runs, sizes),
-                tuple(panels) or (np.zeros((0, 0, 0, 0, lanes(p.dtype)), p.dtype),),
-                tape.sources,
-                tape.saved,
-                tape.units,
-                tape.inputs,
-                p.lengths,
-                dy,
-                spec.state_names.index(spec.output),
-                dslots,
-                tuple(dsource[: plan.n_states]),
-                dproduct,
-                dsaved,
-                dunit,
-                b0,
-                b1,
-            ),
-        )
+        p, frame, v = tape.problem, tape.layout.frame, lanes(tape.problem.dtype)
+        with team_of(frame.wanted) as team:
+            layout = backward_layout(tape.layout, team.parts)
+            scratch = self.scratch.take(layout.scratch.size)
+            gradients = self.memory.take(layout.gradients.size)
+            dx = self.memory.take(layout.dx.size)
+            scratch[layout.cleared].fill(0)
+            view(scratch, (layout.zeros_size,), np.dtype(np.uint8), layout.zeros.offset).fill(0)
+            if layout.padded_dy:
+                shape = (p.T, p.B, frame.source_vectors(layout.output) * v)
+                wide = view(scratch, shape, p.dtype, layout.dy.offset)
+                wide[:, :, : dy.shape[2]] = dy
+                wide[:, :, dy.shape[2] :] = 0
+            running = []
+            for j in range(frame.plan.n_states):
+                shape = (2, p.B, frame.source_vectors(j) * v)
+                running.append(view(scratch, shape, p.dtype, layout.running[j].offset))
+                name = frame.plan.sources[j]
+                running[j][0, :, : frame.columns(j)] = dstate[name]
+            params = {}
+            for spec in p.spec.parameters:
+                place, shape = layout.places[spec.name], spec.shape(p.sizes)
+                params[spec.name] = view(gradients, shape, p.dtype, place.offset)
+                if spec.kind != MATRIX or spec.name in layout.shared:
+                    params[spec.name].fill(0)
+            bases = {
+                Base.SOURCES: tape.sources,
+                Base.KEPT: tape.kept,
+                Base.WEIGHTS: tape.weights,
+                Base.SCRATCH: scratch,
+                Base.DY: dy,
+                Base.LENGTHS: p.lengths,
+                Base.GRADIENTS: gradients,
+                Base.DX: dx,
+            }
+            team.run(layout.code, self.table(layout, bases, team, p))
+        read_small(frame, scratch, layout, params)
         initial = {
-            name: dsource[j][p.T % 2, :, : sizes[plan.widths[j]]].copy()
-            for j, name in enumerate(spec.state_names)
+            name: running[j][p.T % 2, :, : frame.columns(j)].copy()
+            for j, name in enumerate(p.spec.state_names)
         }
-        return Gradients(
-            self.products.parameter_gradients(p, plan, tape.sources, dslots, dunit),
-            self.products.input_gradient(p, plan, dslots),
-            initial,
-        )
+        x = view(dx, (p.T, p.B, frame.source_vectors(-1) * v), p.dtype)
+        x = np.ascontiguousarray(x[:, :, : p.x.shape[2]])
+        if p.valid is not None:
+            x[~p.valid] = 0
+        return Gradients(params, x, initial)
 
     def run_matmul(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return self.products.matmul(a, b)
+        return products.matmul(a, b)

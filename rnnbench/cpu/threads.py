@@ -1,26 +1,184 @@
-"""One body, run over a range by one thread or shared out over several.
+"""A team of threads that run one kernel together, each its part.
 
-Kernels release the GIL, so plain Python threads do: no thread layer of Numba's, whose pools a
-fork kills and two Python threads at once upset. After a fork the child starts a pool of its own.
+Handing work over costs less than a microsecond: a worker is a Python thread that waits inside a
+kernel, without the GIL, for an address to call. After a while without work it sleeps in Python.
+No thread layer of Numba's, whose pools a fork kills and two Python threads at once upset: here a
+forked child starts a team of its own, and who finds the team busy works alone.
 """
 
-import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from queue import SimpleQueue
 
-_pool: ThreadPoolExecutor | None = None
-_size = 0
-_lock = threading.Lock()
+import numpy as np
+
+from rnnbench.cpu.jit import python_entry
+from rnnbench.cpu.native import (
+    exchange,
+    invoke2,
+    load_acquire,
+    rest,
+    store_release,
+    wait_while,
+    word,
+)
+
+# Words of a worker's box, on cache lines of their own: the number of the last job handed over (by
+# the caller), of the last one done and whether it is awake (by the worker), whether it must stay
+# awake (by the caller), then the job.
+GIVEN, DONE, AWAKE, WANTED, KERNEL, TABLE, PART = 0, 8, 16, 24, 1, 2, 3
+BOX = 32
+SPINS = 10_000  # rests before a worker sleeps: about a fifth of a millisecond
+
+
+@python_entry
+def serve(box, last):
+    """Do jobs until none has come for a while and none is wanted; the number of the last one."""
+    spins = 0
+    exchange(box + 8 * AWAKE, 1)
+    while True:
+        given = load_acquire(box + 8 * GIVEN)
+        if given != last:
+            invoke2(word(box, KERNEL), (word(box, TABLE), word(box, PART)))
+            last = given
+            store_release(box + 8 * DONE, given)
+            spins = 0
+        elif spins > SPINS:
+            exchange(box + 8 * AWAKE, 0)  # in one order with the caller's wish
+            if load_acquire(box + 8 * WANTED) == 0:
+                return last
+            exchange(box + 8 * AWAKE, 1)
+            spins = 0
+        else:
+            rest()
+            spins += 1
+
+
+@python_entry
+def together(kernel, table, boxes, parts):
+    """Run parts 1 … of a kernel on the workers whose boxes' addresses are given, part 0 here."""
+    for i in range(1, parts):
+        box = boxes[i - 1]
+        store_release(box + 8 * KERNEL, kernel)
+        store_release(box + 8 * TABLE, table)
+        store_release(box + 8 * PART, i)
+        store_release(box + 8 * GIVEN, word(box, GIVEN) + 1)
+    invoke2(kernel, (table, 0))
+    for i in range(1, parts):
+        box = boxes[i - 1]
+        done = load_acquire(box + 8 * DONE)
+        while done != word(box, GIVEN):
+            done = wait_while(box + 8 * DONE, done)
+
+
+def aligned(count: int) -> np.ndarray:
+    """int64 zeros that begin at a multiple of 128 bytes."""
+    memory = np.zeros(count + 16, np.int64)
+    first = -(memory.ctypes.data // 8) % 16
+    return memory[first : first + count]
+
+
+class Worker:
+    """A thread and its box. It ends with the process."""
+
+    def __init__(self, number: int):
+        self.box = aligned(BOX)
+        self.wake = SimpleQueue()
+        self.thread = threading.Thread(
+            target=self._live, name=f"rnnbench-{number}", daemon=True
+        )
+        self.thread.start()
+
+    def _live(self):
+        address, last = self.box.ctypes.data, 0
+        while True:
+            self.wake.get()
+            last = serve(address, last)
+
+    def stay(self) -> None:
+        """Be awake until ``leave``."""
+        self.box[WANTED] = 1
+        if not self.box[AWAKE]:
+            self.wake.put(None)
+
+    def leave(self) -> None:
+        self.box[WANTED] = 0
+
+
+class Team:
+    """Workers 1, 2, …; the caller is the first of the team."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.workers: list[Worker] = []
+        self.boxes = np.zeros(0, np.int64)
+        self.barriers = aligned(0)
+
+    def grow(self, parts: int) -> None:
+        while len(self.workers) < parts - 1:
+            self.workers.append(Worker(len(self.workers) + 1))
+        if len(self.boxes) < parts - 1:
+            self.boxes = np.array([w.box.ctypes.data for w in self.workers])
+            self.barriers = aligned(16 * (parts + 1))
+
+
+_team = Team()
 
 
 def _forget() -> None:
     """In a forked child: the parent's threads are not here, and its lock may be held."""
-    global _pool, _size, _lock
-    _pool, _size, _lock = None, 0, threading.Lock()
+    global _team
+    _team = Team()
 
 
 os.register_at_fork(after_in_child=_forget)
+
+
+class Alone:
+    """A team of one."""
+
+    parts, barriers = 1, 0
+
+    def run(self, kernel: int, table: np.ndarray) -> None:
+        together(kernel, table.ctypes.data, NO_BOXES, 1)
+
+
+class Granted:
+    """The team, for one caller. barriers: the address of the first of ``parts`` + 1 barriers, 128
+    bytes apart."""
+
+    def __init__(self, team: Team, parts: int):
+        team.grow(parts)
+        self.team, self.parts = team, parts
+        self.barriers = team.barriers.ctypes.data
+
+    def run(self, kernel: int, table: np.ndarray) -> None:
+        """The kernel, ``void(kind, table's address, part)``, on all parts at once."""
+        members = self.team.workers[: self.parts - 1]
+        try:
+            for worker in members:
+                worker.stay()
+            together(kernel, table.ctypes.data, self.team.boxes, self.parts)
+        finally:
+            for worker in members:
+                worker.leave()
+
+
+NO_BOXES = np.zeros(0, np.int64)
+
+
+@contextmanager
+def team_of(parts: int):
+    """A team of that many threads, or of one where another Python thread has the team."""
+    team = _team
+    if parts <= 1 or not team.lock.acquire(blocking=False):
+        yield Alone()
+        return
+    try:
+        yield Granted(team, parts)
+    finally:
+        team.lock.release()
 
 
 def available() -> int:
@@ -29,36 +187,3 @@ def available() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux
         return os.cpu_count() or 1
-
-
-def pool(size: int) -> ThreadPoolExecutor:
-    """The process's pool, of at least ``size`` threads (they start when first needed).
-
-    A smaller one is let go: its threads end with it, once nobody waits for them.
-    """
-    global _pool, _size
-    with _lock:
-        if _pool is None or _size < size:
-            _pool, _size = ThreadPoolExecutor(size, "rnnbench"), size
-        return _pool
-
-
-def share(threads: int, total: int, body, *arguments, granule: int = 1) -> None:
-    """body(*arguments, lo, hi) over [0,total), split into at most ``threads`` ranges.
-
-    Ranges begin at multiples of ``granule``. Returns when all are done; raises what a body raised.
-    """
-    units = -(-total // granule)
-    parts = max(1, min(threads, units))
-    edges = [min(total, granule * (units * i // parts)) for i in range(parts + 1)]
-    if parts == 1:
-        body(*arguments, 0, total)
-        return
-    workers = pool(parts - 1)
-    waiting = [workers.submit(body, *arguments, lo, hi) for lo, hi in itertools.pairwise(edges[1:])]
-    try:
-        body(*arguments, edges[0], edges[1])
-    finally:
-        wait(waiting)  # also after an error: the arrays may be used again
-    for future in waiting:
-        future.result()

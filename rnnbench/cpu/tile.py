@@ -1,10 +1,12 @@
-"""Products of small row blocks with packed panels, in registers.
+"""Products of rows with packed panels, in registers.
 
-``tile(m, n)`` is an intrinsic that emits LLVM vector code for  C[r,v] += Σ_k A[r,k] · B[k,v]
-over m rows and n vectors, k in order, one fused multiply-add an element and k. Every element
-sees the same operations whatever tile it falls in, so results do not depend on how rows are
-split. Addresses are integers and strides count elements: no array overhead in the inner loops.
+``tile(m, n)`` is an intrinsic that emits LLVM vector code for  C[r,v] = S[r,v] + Σ_k A[r,k]·B[k,v]
+over m rows and n vectors, k in order, one multiply-add an element and k. Every element sees the
+same operations whatever tile it falls in and wherever its sum is interrupted, so results do not
+depend on how rows, columns and k are split. Addresses and strides are in bytes.
 """
+
+import functools
 
 import numpy as np
 from llvmlite import ir
@@ -12,24 +14,35 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from rnnbench.cpu.jit import device, kernel, tile_vectors, vector_bytes
+from rnnbench.cpu.jit import device, kernel, registers, vector_bytes
 
-ROWS = (6, 4, 2, 1)
 INT = ir.IntType(64)
+UNROLL = 4
+WIDEST = 4 if registers() >= 32 else 2  # vectors side by side in a tile
+K_BLOCK = 128  # k's of a panel that stay in the first-level cache between row tiles
 
 
+@functools.cache
 def lanes(dtype) -> int:
     """Numbers in a vector."""
     return vector_bytes() // np.dtype(dtype).itemsize
 
 
-def tile(m: int, n: int):
-    """The intrinsic (zero, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, K) for m×n vectors."""
+def tallest(n: int) -> int:
+    """Rows of a tile n vectors wide: as many sums as registers hold beside the operands."""
+    return min(8, (registers() - n - 1) // n // 2 * 2)
 
-    def product(typing, zero, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, K):
+
+def tile(m: int, n: int):
+    """The intrinsic (kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, next).
+
+    k runs over ``blocks`` blocks of K; A moves by ``a_block`` between them, B goes straight on.
+    """
+
+    def product(typing, kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, next):
         def generate(context, builder, signature, args):
-            _, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, K = args
-            element = context.get_value_type(zero)
+            _, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, ahead = args
+            element = context.get_value_type(kind.element)
             size = context.get_abi_sizeof(element)
             vector = ir.VectorType(element, vector_bytes() // size)
             suffix = f"v{vector.count}f{8 * size}"
@@ -37,53 +50,90 @@ def tile(m: int, n: int):
                 builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.{suffix}"
             )
 
-            def address(base, kind, *steps):
-                for stride, count in steps:
-                    offset = builder.mul(stride, count)
-                    base = builder.add(base, builder.mul(offset, INT(size)))
-                return builder.inttoptr(base, kind.as_pointer())
+            def pointer(address, kind):
+                return builder.inttoptr(address, kind.as_pointer())
 
-            def load(pointer):
-                value = builder.load(pointer)
+            def load(address, kind):
+                value = builder.load(pointer(address, kind))
                 value.align = size
                 return value
 
-            cells = [(r, v) for r in range(m) for v in range(n)]
-            targets = [address(c, vector, (c_row, INT(r)), (c_vec, INT(v))) for r, v in cells]
-            start = [load(p) for p in targets]
-            entry = builder.block
-            loop = builder.append_basic_block("k")
-            done = builder.append_basic_block("done")
-            builder.cbranch(builder.icmp_signed(">", K, INT(0)), loop, done)
-            builder.position_at_end(loop)
-            k = builder.phi(INT)
-            sums = [builder.phi(vector) for _ in cells]
-            panel = [load(address(b, vector, (b_k, k), (b_vec, INT(v)))) for v in range(n)]
-            result = []
+            def row(address, stride, r):
+                return builder.add(address, builder.mul(stride, INT(r)))
+
+            def vectors_at(address):
+                return [builder.add(address, INT(v * vector_bytes())) for v in range(n)]
+
+            def variable(value):
+                place = cgutils.alloca_once(builder, value.type)
+                builder.store(value, place)
+                return place
+
+            def advance(place, step):
+                builder.store(builder.add(builder.load(place), step), place)
+
+            sums = [
+                variable(load(p, vector)) for r in range(m) for p in vectors_at(row(s, s_row, r))
+            ]
+            at_a, at_b, block = variable(a), variable(b), variable(blocks)
+            coming = variable(ahead)
+            byte = ir.IntType(8).as_pointer()
+            flag = ir.IntType(32)
+            prefetch = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]),
+                "llvm.prefetch.p0i8",
+            )
+
+            def step():
+                here = builder.load(at_a)
+                line = builder.load(coming)
+                builder.call(prefetch, [builder.inttoptr(line, byte), flag(0), flag(2), flag(1)])
+                builder.store(builder.add(line, INT(64)), coming)
+                panel = [load(p, vector) for p in vectors_at(builder.load(at_b))]
+                for r in range(m):
+                    scalar = load(row(here, a_row, r), element)
+                    first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, INT(0))
+                    mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+                    wide = builder.shuffle_vector(first, first, mask)
+                    for v in range(n):
+                        total = sums[r * n + v]
+                        builder.store(
+                            builder.call(fma, [wide, panel[v], builder.load(total)]), total
+                        )
+                advance(at_a, a_k)
+                advance(at_b, b_k)
+
+            def loop(counter, by, body):
+                """While the counter is at least ``by``: body, and count down."""
+                test = builder.append_basic_block("test")
+                inside = builder.append_basic_block("inside")
+                after = builder.append_basic_block("after")
+                builder.branch(test)
+                builder.position_at_end(test)
+                enough = builder.icmp_signed(">=", builder.load(counter), INT(by))
+                builder.cbranch(enough, inside, after)
+                builder.position_at_end(inside)
+                body()
+                advance(counter, INT(-by))
+                builder.branch(test)
+                builder.position_at_end(after)
+
+            def one_block():
+                start = builder.load(at_a)
+                left = variable(K)
+                loop(left, UNROLL, lambda: [step() for _ in range(UNROLL)])
+                loop(left, 1, step)
+                builder.store(builder.add(start, a_block), at_a)
+
+            loop(block, 1, one_block)
             for r in range(m):
-                scalar = load(address(a, element, (a_row, INT(r)), (a_k, k)))
-                first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, INT(0))
-                mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
-                wide = builder.shuffle_vector(first, first, mask)
-                for v in range(n):
-                    result.append(builder.call(fma, [wide, panel[v], sums[r * n + v]]))
-            following = builder.add(k, INT(1))
-            k.add_incoming(INT(0), entry)
-            k.add_incoming(following, loop)
-            for phi, first, last in zip(sums, start, result, strict=True):
-                phi.add_incoming(first, entry)
-                phi.add_incoming(last, loop)
-            builder.cbranch(builder.icmp_signed("<", following, K), loop, done)
-            builder.position_at_end(done)
-            values = [builder.phi(vector) for _ in cells]
-            for value, first, last in zip(values, start, result, strict=True):
-                value.add_incoming(first, entry)
-                value.add_incoming(last, loop)
-            for value, pointer in zip(values, targets, strict=True):
-                builder.store(value, pointer).align = size
+                for v, place in enumerate(vectors_at(row(c, c_row, r))):
+                    value = builder.load(sums[r * n + v])
+                    builder.store(value, pointer(place, vector)).align = size
             return context.get_dummy_value()
 
-        return types.void(zero, *[types.int64] * 10), generate
+        return types.void(kind, *[types.int64] * 13), generate
 
     product.__name__ = f"tile_{m}x{n}"
     return intrinsic(product)
@@ -91,88 +141,82 @@ def tile(m: int, n: int):
 
 def column(n: int):
     """Any number of rows by n vectors."""
-    six, four, two, one = (tile(m, n) for m in ROWS)
+    most = tallest(n)
+    full, four, two, one = (tile(m, n) for m in (most, 4, 2, 1))
 
     @device
-    def product(zero, size, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, rows, K):
-        while rows >= 6:
-            six(zero, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, K)
-            c += 6 * c_row * size
-            a += 6 * a_row * size
-            rows -= 6
-        if rows >= 4:
-            four(zero, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, K)
-            c += 4 * c_row * size
-            a += 4 * a_row * size
-            rows -= 4
-        if rows >= 2:
-            two(zero, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, K)
-            c += 2 * c_row * size
-            a += 2 * a_row * size
-            rows -= 2
-        if rows == 1:
-            one(zero, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, K)
+    def product(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, next):
+        while rows > 0:
+            # two rows by themselves wait for the panel: two fours instead of a six and a two
+            if rows >= most and rows != most + 2:
+                full(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, next)
+                m = most
+            elif rows >= 4:
+                four(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, next)
+                m = 4
+            elif rows >= 2:
+                two(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, next)
+                m = 2
+            else:
+                one(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, next)
+                m = 1
+            c += m * c_row
+            s += m * s_row
+            a += m * a_row
+            rows -= m
+            next += K * blocks * 64
 
     return product
 
 
 column1, column2, column3, column4 = (column(n) for n in (1, 2, 3, 4))
-WIDEST = tile_vectors()
+
+
+@device
+def columns(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, n, next):
+    if n == 4:
+        column4(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, next)
+    elif n == 3:
+        column3(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, next)
+    elif n == 2:
+        column2(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, next)
+    else:
+        column1(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, next)
 
 
 @kernel
-def panel_product(zero, size, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, rows, K, vectors):
-    """C (rows × vectors) += A (rows × K) · B (K × vectors); addresses in bytes, strides in
-    elements, ``size`` bytes an element."""
+def product(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors):
+    """C (rows × vectors) = S + A · B (blocks·K × vectors).
+
+    A's element k of block j lies at a_row·row + a_block·j + a_k·k; B's line k at b_k·k, its vectors
+    side by side, and so are those of C and S. S may be C itself; s_row = 0 starts every row alike.
+    """
     while vectors > 0:
-        n = min(vectors, WIDEST)
-        if n == 4:
-            column4(zero, size, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, rows, K)
-        elif n == 3:
-            column3(zero, size, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, rows, K)
-        elif n == 2:
-            column2(zero, size, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, rows, K)
+        parts = -(-vectors // WIDEST)
+        n = -(-vectors // parts)
+        line = n * vector_bytes_here
+        k0, j0 = 0, 0
+        a0, b0, s0, s0_row = a, b, s, s_row
+        if blocks == 1:
+            while k0 < K:
+                depth = min(K_BLOCK, K - k0) if rows > 8 else K - k0
+                columns(kind, c, c_row, s0, s0_row, a0, a_row, a_k, a_block, b0, b_k, depth, 1, rows, n, b0 + depth * b_k)
+                k0 += depth
+                a0 += depth * a_k
+                b0 += depth * b_k
+                s0, s0_row = c, c_row
         else:
-            column1(zero, size, c, c_row, c_vec, a, a_row, a_k, b, b_k, b_vec, rows, K)
-        c += n * c_vec * size
-        b += n * b_vec * size
+            while j0 < blocks:
+                depth = min(max(1, K_BLOCK // K), blocks - j0) if rows > 8 else blocks - j0
+                columns(kind, c, c_row, s0, s0_row, a0, a_row, a_k, a_block, b0, b_k, K, depth, rows, n, b0 + depth * K * b_k)
+                j0 += depth
+                a0 += depth * a_block
+                b0 += depth * K * b_k
+                s0, s0_row = c, c_row
+        c += line
+        s += line
+        b += line
         vectors -= n
 
 
-K_BLOCK = 256  # rows of a panel that stay in the first-level cache between row tiles
-
-
-@kernel
-def product(c, c_at, c_row, c_vec, c_block, a, a_at, a_row, a_k, panels, backwards, rows, K):
-    """C += A · B over a whole packed matrix.
-
-    c, a: 1-D arrays with element offsets ``c_at``, ``a_at``; panels (blocks, K, n, lanes); block i
-    adds to C at offset i·c_block. ``backwards`` sums k from K−1 down to 0, so that a sum over time
-    can go on where a later chunk's ended, bit for bit.
-    """
-    blocks, _, n, width = panels.shape
-    zero, size = c.dtype.type(0), c.itemsize
-    b_k = n * width
-    first, step = 0, 1
-    if backwards:
-        first, step = K - 1, -1
-    for k0 in range(0, K, K_BLOCK):
-        depth = min(K_BLOCK, K - k0)
-        start = first + step * k0
-        for i in range(blocks):
-            panel_product(
-                zero,
-                size,
-                c.ctypes.data + (c_at + i * c_block) * size,
-                c_row,
-                c_vec,
-                a.ctypes.data + (a_at + start * a_k) * size,
-                a_row,
-                step * a_k,
-                panels.ctypes.data + (i * panels.shape[1] + start) * b_k * size,
-                step * b_k,
-                width,
-                rows,
-                depth,
-                n,
-            )
+vector_bytes_here = vector_bytes()

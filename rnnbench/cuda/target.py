@@ -75,7 +75,7 @@ class CUDATarget(Target):
 
     # -- forward ---------------------------------------------------------------------------
 
-    def run_forward(self, problem: Problem) -> Forward:
+    def run_forward(self, problem: Problem, keep: bool, ready) -> Forward:
         tape = upload(make_plan(problem.cell), problem)
         table = tape.table()
         self.input_products(tape, table)
@@ -90,7 +90,7 @@ class CUDATarget(Target):
         y = history[problem.spec.output][1:].copy()
         if problem.valid is not None:
             y[~problem.valid] = 0
-        return Forward(y, history, tape)
+        return Forward(y, history, tape if keep else None)
 
     def input_products(self, tape: Tape, table: dict) -> None:
         """pre (T·B, columns that x feeds) = x Wᵀ, all steps at once."""

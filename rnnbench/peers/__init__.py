@@ -21,7 +21,12 @@ PEERS = {
     OURS: "rnnbench.peers.ours",
     "torch": "rnnbench.peers.torch",
     "onnxruntime": "rnnbench.peers.onnxruntime",
+    "openvino": "rnnbench.peers.openvino",
+    "jax": "rnnbench.peers.jax",
 }
+# These run any cell. The others are libraries of layers: `compare` is about cells that they have,
+# unless it is told which.
+ANY_CELL = (OURS, "jax")
 
 
 def load_peer(name: str) -> ModuleType:

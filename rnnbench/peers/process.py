@@ -12,7 +12,13 @@ from contextlib import contextmanager
 
 from rnnbench.peers.workload import Workload
 
-VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "PJRT_NPROC",  # JAX: the size of its pool of threads
+    "NPROC",  # its older name
+)
 
 
 class PeerError(Exception):
@@ -20,7 +26,8 @@ class PeerError(Exception):
 
 
 class PeerProcess:
-    """``prepare(workload)`` returns the peer's arrays, ``time()`` the seconds of a call.
+    """``prepare(workload)`` returns the peer's arrays, ``time()`` the seconds of a call;
+    ``memory(workload)``, to be asked once and alone, what ``memory.py`` says.
 
     The process starts with the first question, and anew if it ended (killed for its memory, say);
     then it must be prepared again. module: a peer's, or that of ``rnnbench.peers.sgemm``, which is
@@ -36,6 +43,9 @@ class PeerProcess:
 
     def time(self) -> float:
         return self._ask("time", None)
+
+    def memory(self, workload: Workload) -> dict[str, int] | None:
+        return self._ask("memory", workload)
 
     def close(self) -> None:
         if self.process is not None:
@@ -87,6 +97,7 @@ def _environment(values: dict[str, str]):
 
 def serve(pipe, module_name: str, threads: int) -> None:
     """The peer's side: answer until the pipe closes."""
+    from rnnbench.peers.memory import memory
     from rnnbench.peers.timing import median_seconds
 
     module, run = None, None
@@ -99,6 +110,8 @@ def serve(pipe, module_name: str, threads: int) -> None:
             module = module or importlib.import_module(module_name)
             if question == "time":
                 answer = median_seconds(run)
+            elif question == "memory":
+                answer = memory(module.prepare, value, threads)
             elif value is None:
                 run, answer = module.prepare(threads)
             else:

@@ -1,4 +1,4 @@
-"""The comparison: check every peer, then time them in turn, round after round."""
+"""The comparison: check every peer, then time them in turn, round after round; then its memory."""
 
 import math
 import statistics
@@ -18,11 +18,13 @@ SGEMM = "rnnbench.peers.sgemm"
 
 @dataclass
 class Timing:
-    """One peer at one workload: the seconds of each round, or why there are none."""
+    """One peer at one workload: the seconds of each round, or why there are none; its memory, as
+    ``memory.py`` has it, empty where that was not measured."""
 
     status: str = TIMED
     reason: str = ""
     seconds: list[float] = field(default_factory=list)
+    memory: dict[str, int] = field(default_factory=dict)
 
     @property
     def median(self) -> float:
@@ -62,10 +64,13 @@ class Result:
 
 
 class Comparison:
-    """The peers' processes, for as many workloads as wanted. A context manager."""
+    """The peers' processes, for as many workloads as wanted. A context manager.
 
-    def __init__(self, names: Iterable[str], threads: int, rounds: int):
-        self.rounds = rounds
+    memory: also measure it, each peer in a further process for each workload.
+    """
+
+    def __init__(self, names: Iterable[str], threads: int, rounds: int, memory: bool = False):
+        self.threads, self.rounds, self.memory = threads, rounds, memory
         self.processes = {name: PeerProcess(PEERS[name], threads) for name in names}
         self.sgemm = PeerProcess(SGEMM, threads)
 
@@ -116,18 +121,42 @@ class Comparison:
             except PeerError as error:
                 report(f"the SGEMM rate can't be measured: {error}")
         result.sgemm = statistics.median(rates) if rates else math.nan
+        for name, timing in result.timed().items() if self.memory else ():
+            report(f"memory of {name}")
+            process = PeerProcess(PEERS[name], self.threads)
+            try:
+                timing.memory = process.memory(workload) or {}
+            except PeerError as error:
+                report(f"the memory of {name} can't be measured: {error}")
+            finally:
+                process.close()
         return result
 
 
 def geometric_means(results: list[Result]) -> list[dict]:
-    """For each direction, and for each cell in it: how many times as fast as the fastest peer."""
-    groups: dict[tuple[str, str], list[float]] = {}
+    """For each direction, and for each cell in it: how many times as fast as the fastest peer, at
+    how many shapes at least as fast, and the worst of them."""
+    groups: dict[tuple[str, str], list[Result]] = {}
     for r in results:
         if r.fastest_peer():
             for cell in ("", r.workload.cell):
-                key = (r.workload.direction, cell)
-                groups.setdefault(key, []).append(r.speedup(r.fastest_peer()))
-    return [
-        {"direction": d, "cell": cell, "shapes": len(v), "speedup": statistics.geometric_mean(v)}
-        for (d, cell), v in sorted(groups.items())
-    ]
+                groups.setdefault((r.workload.direction, cell), []).append(r)
+    return [_mean(*key, group) for key, group in sorted(groups.items())]
+
+
+def _mean(direction: str, cell: str, results: list[Result]) -> dict:
+    speedups = [r.speedup(r.fastest_peer()) for r in results]
+    worst = results[speedups.index(min(speedups))]
+    return {
+        "direction": direction,
+        "cell": cell,
+        "shapes": len(results),
+        "speedup": statistics.geometric_mean(speedups),
+        "at_least_as_fast": sum(s >= 1 for s in speedups),
+        "worst": {
+            "speedup": min(speedups),
+            "cell": worst.workload.cell,
+            "shape": worst.workload.shape.name,
+            "fastest_peer": worst.fastest_peer(),
+        },
+    }

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rnnbench.peers import OURS, sgemm
+from rnnbench.peers.memory import MEMORY
 from rnnbench.peers.rounds import TIMED, Result, geometric_means
 from rnnbench.peers.workload import FLOPS
 
@@ -26,6 +27,7 @@ def head(
         "sgemm_source": sgemm_source,
         "sgemm_size": sgemm.N,
         "flops": FLOPS,
+        "memory": MEMORY,
     }
 
 
@@ -52,7 +54,7 @@ def show_head(console, facts: dict) -> None:
         )
     if len(facts["peers"]) == 1:
         console.print(
-            "no peer is installed (pip install 'rnnbench[torch,onnxruntime]'): "
+            "no peer is installed (pip install 'rnnbench[torch,onnxruntime,openvino,jax]'): "
             "rnnbench alone against SGEMM",
             highlight=False,
         )
@@ -60,12 +62,16 @@ def show_head(console, facts: dict) -> None:
 
 def show_group(console, title: str, results: list[Result]) -> None:
     """All shapes of one cell and direction; the fastest at each shape is bold."""
+    steps = any(r.workload.shape.B == 1 for r in results)  # one sequence: its latency matters
+    memory = any(t.memory for r in results for t in r.timings.values())
     table = Table(title=escape(title), box=box.SIMPLE, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("shape", no_wrap=True)
     table.add_column("who", no_wrap=True)
-    for name in ("ms", "range", "GF/s", "of SGEMM", "rnnbench is"):
+    columns = ("ms", "range", *["µs per\nstep"] * steps, "GF/s", "of\nSGEMM", *["MB"] * memory)
+    for name in (*columns, "rnnbench\nis"):
         table.add_column(name, justify="right", no_wrap=True)
     for r in results:
+        T, B, *_ = r.workload.shape
         timed = r.timed()
         best = min(timed, key=lambda name, timed=timed: timed[name].median, default="")
         for k, (name, t) in enumerate(r.timings.items()):
@@ -80,8 +86,10 @@ def show_group(console, title: str, results: list[Result]) -> None:
                 f"[bold]{name}[/]" if name == best else name,
                 digits(t.median * 1e3),
                 f"{digits(min(t.seconds) * 1e3)}–{digits(max(t.seconds) * 1e3)}",
+                *[digits(t.median / T * 1e6) if B == 1 else ""] * steps,
                 digits(r.gflops(name)),
                 f"{r.share(name):.0%}",
+                *[digits(t.memory["memory"] / 1e6) if t.memory else ""] * memory,
                 ratio,
                 end_section=last,
             )
@@ -94,21 +102,27 @@ def show_group(console, title: str, results: list[Result]) -> None:
 
 
 def show_summary(console, facts: dict, results: list[Result]) -> None:
-    """One line a direction: rnnbench against the fastest peer, geometric means."""
+    """For each direction, and each cell where there are several: rnnbench against the fastest
+    peer."""
     means = geometric_means(results)
     for m in means:
-        if m["cell"]:
+        several = sum(o["direction"] == m["direction"] for o in means) > 2
+        if m["cell"] and not several:
             continue
-        parts = [
-            f"{escape(o['cell'])} {o['speedup']:.2f}×"
-            for o in means
-            if o["cell"] and o["direction"] == m["direction"]
-        ]
-        console.print(
-            f"{m['direction']}: rnnbench is {m['speedup']:.2f}× as fast as the fastest peer "
-            f"(geometric mean of {m['shapes']}: {', '.join(parts)})",
-            highlight=False,
+        if m["cell"]:
+            line = f"  {m['cell']}: {m['speedup']:.2f}×"
+        else:
+            line = (
+                f"{m['direction']}: rnnbench is {m['speedup']:.2f}× as fast as the fastest peer "
+                f"(geometric mean of {m['shapes']})"
+            )
+        worst = m["worst"]
+        where = worst["shape"] if m["cell"] or not several else f"{worst['cell']} {worst['shape']}"
+        line += (
+            f"; at least as fast at {m['at_least_as_fast']} of {m['shapes']}; "
+            f"worst {worst['speedup']:.2f}×, at {where} ({worst['fastest_peer']})"
         )
+        console.print(escape(line), highlight=False)
     rates = [r.sgemm for r in results if r.sgemm > 0] or [math.nan]
     console.print(
         f"SGEMM ({facts['sgemm_source']}): {digits(min(rates))} to {digits(max(rates))} GF/s",
@@ -143,6 +157,8 @@ def _result(r: Result) -> dict:
             "rounds": t.seconds,
             "gflops": r.gflops(name),
             "sgemm_share": r.share(name),
+            "memory": t.memory.get("memory"),
+            "memory_prepared": t.memory.get("memory_prepared"),
         }
         if name != OURS and OURS in r.timed():
             peers[name]["rnnbench_speedup"] = r.speedup(name)

@@ -95,19 +95,6 @@ def test_every_cell_agrees_in_float32(cell):
     assert set(found) == set(workload.expected())
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize("peer", ["torch", "onnxruntime"])
-def test_real_peers_agree(peer, direction):
-    pytest.importorskip(peer)
-    offered = [c for c in [*cell_names(), *VARIANTS] if load_peer(peer).offers(c, direction)]
-    assert {"lstm", "gru"} <= set(offered) or (peer, direction) == ("onnxruntime", TRAIN)
-    assert ("lstm[projection=True]" in offered) == (peer == "torch")
-    for cell in offered:
-        workload = Workload(cell, SHAPE, direction)
-        run, arrays = load_peer(peer).prepare(workload, threads=1)
-        assert workload.disagreement(arrays(run())) == "", cell
-
-
 def test_flops_are_those_of_the_matrices():
     T, B, inputs, H = SHAPE
     for cell, elements in {
@@ -192,10 +179,11 @@ def test_json_and_tables(stand_ins, tmp_path):
     path = tmp_path / "out.json"
     out = invoke(
         *("--cell", CELL, "--shape", SHAPE.name, "--peer", "right", "--peer", "wrong"),
-        *("--rounds", "2", "--threads", "1", "--json", str(path)),
+        *("--rounds", "2", "--threads", "1", "--json", str(path), "--no-memory"),
     )
     assert out.exit_code == 0
     assert max(map(len, out.output.splitlines())) <= 80
+    assert "MB" not in out.output and "µs per" not in out.output
     assert "wrong disagrees, not timed" in out.output and "geometric mean" in out.output
     data = json.loads(path.read_text())
     assert {"machine", "threads", "rounds", "load", "sgemm_source", "flops"} < set(data)
@@ -205,6 +193,7 @@ def test_json_and_tables(stand_ins, tmp_path):
     assert forward["shape"] == {"name": SHAPE.name, **SHAPE._asdict()}
     assert forward["peers"]["wrong"].keys() == {"status", "reason"}
     right = forward["peers"]["right"]
+    assert right["memory"] is None and right["memory_prepared"] is None
     assert len(right["rounds"]) == 2 and right["low"] <= right["seconds"] <= right["high"]
     assert right["gflops"] == pytest.approx(forward["flops"] / right["seconds"] / 1e9)
     assert right["sgemm_share"] == pytest.approx(right["gflops"] / forward["sgemm_gflops"])
@@ -216,8 +205,11 @@ def test_json_and_tables(stand_ins, tmp_path):
 def test_without_any_peer(stand_ins, monkeypatch):
     for name in SPOILS:
         monkeypatch.delitem(PEERS, name)
-    out = invoke("--cell", CELL, "--set", "tiny", "--direction", "train", "--rounds", "1")
+    out = invoke(
+        *("--cell", CELL, "--set", "tiny", "--direction", "train", "--rounds", "1", "--no-memory")
+    )
     assert out.exit_code == 0
+    assert "µs per" in out.output  # one of the tiny shapes has one sequence
     assert "no peer is installed" in " ".join(out.output.split())
     assert "fastest peer" not in out.output and "SGEMM" in out.output
 
@@ -228,7 +220,7 @@ def test_a_cell_that_no_peer_has_is_timed_all_the_same(stand_ins, tmp_path, monk
     out = invoke(
         *("--cell", name, "--cell", name.replace("=2", "=02")),
         *("--shape", SHAPE.name, "--peer", "right"),
-        *("--direction", "forward", "--rounds", "1", "--json", str(path)),
+        *("--direction", "forward", "--rounds", "1", "--json", str(path), "--no-memory"),
     )
     assert out.exit_code == 0
     assert f"{name}, forward" in out.output and "fastest peer" not in out.output
@@ -252,6 +244,16 @@ def test_the_default_is_what_peers_have_installed_or_not(monkeypatch):
     assert [d for _, d in chosen[0]] == ["train"] * len(chosen[0])
     cells = [c for c, _ in chosen[0]]
     assert {"elman_tanh", "gru", "lstm"} <= set(cells) and len(cells) < len(cell_names()) / 2
+    missing["jax"] = "1"  # it has every cell
+    assert invoke("--direction", "train").exit_code == 0
+    assert chosen[1] == chosen[0]
+    missing["onnxruntime"] = "1"  # forward only, but jax does train its cells
+    assert invoke().exit_code == 0
+    layers = [c for c in cell_names() if load_peer("onnxruntime").offers(c, FORWARD)]
+    assert chosen[2] == [(c, d) for c in layers for d in DIRECTIONS]
+    del missing["jax"]
+    assert invoke().exit_code == 0
+    assert chosen[3] == [(c, FORWARD) for c in layers]
 
 
 def test_a_missing_peer_is_left_out_unless_asked_for(stand_ins, tmp_path, monkeypatch):
@@ -274,6 +276,8 @@ def test_a_missing_peer_is_left_out_unless_asked_for(stand_ins, tmp_path, monkey
         ("--rounds", "0"),
         ("--threads", "0"),
         ("--json", "/no/such/folder/out.json"),
+        ("--plot", "picture.jpg"),
+        ("--from", "/no/such/file.json", "--plot", "picture.svg"),
     ],
 )
 def test_bad_input_is_one_line(arguments, monkeypatch, capsys):

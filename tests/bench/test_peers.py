@@ -48,8 +48,7 @@ def test_peers_take_turns_in_going_first(monkeypatch):
     comparison.processes = {name: Fake(name) for name in names}
     comparison.sgemm = Fake("SGEMM")
     result = comparison.run(Workload(CELL, SHAPE, FORWARD))
-    a, b, c = names
-    turns = [[a, b, c], [b, c, a], [c, a, b], [a, b, c]]
+    turns = [names[k:] + names[:k] for k in range(4)]
     assert order == [name for turn in turns for name in (*turn, "SGEMM")]
     assert all(t.seconds == [1.0] * 4 for t in result.timings.values())
 
@@ -65,7 +64,7 @@ def test_threads_reach_the_process(tmp_path, monkeypatch):
     finally:
         process.close()
     assert found["threads"] == THREADS
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PJRT_NPROC", "NPROC")
     assert {n: found["environment"].get(n) for n in names} == dict.fromkeys(names, str(THREADS))
     assert VARIABLES[0] not in os.environ and os.environ[VARIABLES[1]] == "17"  # put back
 
@@ -118,6 +117,24 @@ def test_onnxruntime_threads(monkeypatch):
     assert asked == [(THREADS, 1, ["CPUExecutionProvider"])]
 
 
+def test_openvino_settings(monkeypatch):
+    """Threads; and float32, where it would choose bfloat16 by itself."""
+    openvino = pytest.importorskip("openvino")
+    asked, right = [], openvino.Core.compile_model
+
+    def recorded(self, model, device, settings):
+        asked.append((device, settings))
+        compiled = right(self, model, device, settings)
+        assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
+        return compiled
+
+    monkeypatch.setattr(openvino.Core, "compile_model", recorded)
+    load_peer("openvino").prepare(Workload("lstm", SHAPE, FORWARD), THREADS)
+    ((device, settings),) = asked
+    assert device == "CPU" and settings["INFERENCE_NUM_THREADS"] == THREADS
+    assert settings["NUM_STREAMS"] == "1" and settings["PERFORMANCE_HINT"] == "LATENCY"
+
+
 def test_the_mean_of_ratios_is_geometric():
     def result(cell, direction, ours, **others):
         timings = {OURS: ours} | others
@@ -137,6 +154,14 @@ def test_the_mean_of_ratios_is_geometric():
             result(two, TRAIN, 2.0),  # alone: no ratio
         ]
     )
+    one_forward = next(m for m in means if m["cell"] == one)
+    assert one_forward["at_least_as_fast"] == 1
+    assert one_forward["worst"] == {
+        "speedup": 0.5,
+        "cell": one,
+        "shape": SHAPE.name,
+        "fastest_peer": "torch",
+    }
     found = {(m["direction"], m["cell"]): (m["shapes"], m["speedup"]) for m in means}
     assert found == {
         (FORWARD, ""): (3, pytest.approx(4.0)),

@@ -1,0 +1,416 @@
+"""Where everything of a call lies: its memory, and the tables (table.py) that the drivers read.
+
+A layout depends on sizes alone, so it is made once for a cell, a shape and a number of threads.
+Only where its pieces of memory begin differs from call to call.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+import rnnbench.cpu.table as at
+from rnnbench.cpu import moves, pointwise, tile
+from rnnbench.cpu.backward import backward
+from rnnbench.cpu.forward import forward
+from rnnbench.cpu.celltype import cell_type
+from rnnbench.cpu.jit import address_of, vector_bytes
+from rnnbench.cpu.native import NOTHING, numbers
+from rnnbench.cpu.plan import Plan, make_plan
+from rnnbench.cpu.table import Base, Piece, Place, Table
+from rnnbench.cpu.tile import WIDEST, lanes
+from rnnbench.spec import Cell
+
+VECTOR = vector_bytes()
+# Rows (steps × sequences) of a block: enough that a matrix read once is used often, and few enough
+# that the slots of a block stay in the second-level cache.
+FORWARD_ROWS, BACKWARD_ROWS = 96, 256
+# Multiply-adds of a step below which a second thread costs more than it saves (≈ 0.5 µs a barrier).
+WORTH_A_THREAD = 60_000
+LEVEL_2 = 1 << 20  # bytes of a matrix above which threads rather share units than rows
+TALL = 24  # rows of the batch from which a panel is used often enough by one thread
+
+
+@dataclass(frozen=True)
+class StageSizes:
+    """Of a stage: slots, units, vectors of units, vectors in a group (Q), groups, bytes a line."""
+
+    slots: int
+    width: int
+    vectors: int
+    q: int
+    groups: int
+    line: int
+    saves: int
+    units: int
+    inputs: int
+
+
+def vectors_of(width: int, dtype) -> int:
+    return -(-width // lanes(dtype))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The sizes that both directions share."""
+
+    cell: Cell
+    sizes: tuple[tuple[str, int], ...]
+    T: int
+    B: int
+    dtype: str
+    threads: int  # that there are
+
+    @functools.cached_property
+    def plan(self) -> Plan:
+        return make_plan(self.cell)
+
+    @functools.cached_property
+    def itemsize(self) -> int:
+        return np.dtype(self.dtype).itemsize
+
+    @functools.cached_property
+    def width(self) -> dict[str, int]:
+        return dict(self.sizes)
+
+    @functools.cached_property
+    def stages(self) -> tuple[StageSizes, ...]:
+        found = []
+        for k, stage in enumerate(self.cell.spec.stages):
+            width, slots = self.width[stage.width], len(stage.slots)
+            vectors, q = vectors_of(width, self.dtype), 1
+            while q * 2 * slots <= WIDEST and q < vectors:
+                q *= 2
+            found.append(
+                StageSizes(
+                    slots, width, vectors, q, -(-vectors // q), slots * q * VECTOR,
+                    len(stage.saves), len(self.cell.spec.unit_rows(k)), len(stage.inputs),
+                )  # fmt: skip
+            )
+        return tuple(found)
+
+    def source_vectors(self, j: int) -> int:
+        """Of source j, −1 being x."""
+        width = self.width["I" if j < 0 else self.plan.widths[j]]
+        return vectors_of(width, self.dtype)
+
+    def columns(self, j: int) -> int:
+        return self.width["I" if j < 0 else self.plan.widths[j]]
+
+    def parameter(self, name: str) -> int:
+        """Its place among the cell's parameters."""
+        return [p.name for p in self.cell.spec.parameters].index(name)
+
+    def panel(self, run) -> int:
+        """Bytes of a group's panel."""
+        return self.columns(run.source) * len(run.gates) * self.stages[run.stage].q * VECTOR
+
+    def dual_panel(self, run) -> int:
+        s = self.stages[run.stage]
+        return s.groups * len(run.gates) * s.q * lanes(self.dtype) * WIDEST * VECTOR
+
+    def dual_panels(self, run) -> int:
+        return -(-self.source_vectors(run.source) // WIDEST)
+
+    @functools.cached_property
+    def recurrent(self) -> int:
+        """Bytes of the recurrent matrices."""
+        runs = self.plan.runs[self.plan.input_runs :]
+        return sum(self.panel(r) * self.stages[r.stage].groups for r in runs)
+
+    @functools.cached_property
+    def wanted(self) -> int:
+        """How many of the threads this call is worth."""
+        rows, units = self.split(self.threads)
+        return rows * units
+
+    def split(self, threads: int) -> tuple[int, int]:
+        """(parts of the rows, parts of the units).
+
+        Rows share nothing, so they are split where each part still makes good tiles and the
+        matrices fit into each processor's own cache; else the units are, with a wait at each step.
+        """
+        work = (self.recurrent // self.itemsize or sum(map(self.all_panels, self.plan.runs))) * self.B
+        threads = max(1, min(threads, work // WORTH_A_THREAD))
+        rows = min(threads, max(1, self.B // TALL)) if self.recurrent <= LEVEL_2 // 2 else 1
+        while threads % rows:
+            rows -= 1
+        # no more parts of the units than the narrowest recurrence has panels for
+        most = max(-(-s.vectors // WIDEST) for s in self.stages)
+        if self.recurrent == 0:
+            return min(threads, self.B), 1
+        return rows, max(1, min(threads // rows, most))
+
+    def all_panels(self, run) -> int:
+        return self.panel(run) // self.itemsize * self.stages[run.stage].groups
+
+
+class WeightsLayout:
+    """What the steps read of the parameters: packed panels, biases by slot, values by unit."""
+
+    def __init__(self, frame: Frame):
+        piece, plan = Piece(Base.WEIGHTS), frame.plan
+        stages = [(s, s.groups * s.line, s.vectors * s.units * VECTOR) for s in frame.stages]
+        self.panels = [
+            piece.add(frame.panel(r) * frame.stages[r.stage].groups) for r in plan.runs
+        ]
+        self.biases = [piece.add(size) for _, size, _ in stages]
+        self.units = [piece.add(size) for _, _, size in stages]
+        self.size = piece.size
+
+
+class Direction:
+    """A table of one direction and the sizes of the pieces it needs."""
+
+    def __init__(self, frame: Frame, threads: int, rows: int):
+        f, plan = frame, frame.plan
+        self.frame = f
+        self.row_parts, self.unit_parts = f.split(threads)
+        self.steps = max(1, min(f.T, rows // f.B))
+        self.rows = self.steps * f.B
+        self.scratch = Piece(Base.SCRATCH)
+        n = (len(plan.uses), len(f.stages), len(plan.sources), len(plan.runs))
+        self.at_stages = at.HEAD
+        self.at_sources = self.at_stages + n[1] * at.STAGE
+        self.at_runs = self.at_sources + n[2] * at.SOURCE
+        self.at_uses = self.at_runs + n[3] * at.RUN
+        self.table = Table(self.at_uses + n[0] * at.USE)
+        self.head(
+            {
+                at.T: f.T,
+                at.B: f.B,
+                at.STEPS: self.steps,
+                at.BLOCKS: -(-f.T // self.steps),
+                at.ROWS: self.rows,
+                at.ROW_PARTS: self.row_parts,
+                at.UNIT_PARTS: self.unit_parts,
+                at.STAGES: n[1],
+                at.INPUT_RUNS: plan.input_runs,
+                at.RUNS: n[3],
+                at.USES: n[0],
+                at.LENGTHS: Place(Base.LENGTHS),
+                at.BARRIERS: Place(Base.BARRIERS),
+                at.X: Place(Base.X),
+                at.X_VECTORS: f.source_vectors(-1),
+                at.PRODUCT: address_of(tile.product, numbers(f.dtype), 14),
+                at.MOVE: address_of(moves.move, numbers(f.dtype), 8),
+                at.AT_STAGES: self.at_stages,
+                at.AT_SOURCES: self.at_sources,
+                at.AT_RUNS: self.at_runs,
+                at.AT_USES: self.at_uses,
+                at.LANES: lanes(f.dtype),
+            }
+        )
+        copies = [0] * len(f.stages)
+        for k, place in plan.copies:
+            copies[k] |= 1 << place
+        for k, s in enumerate(f.stages):
+            self.stage(
+                k,
+                {
+                    at.SLOTS: s.slots,
+                    at.Q: s.q,
+                    at.GROUPS: s.groups,
+                    at.VECTORS: s.vectors,
+                    at.WIDTH: s.width,
+                    at.LINE: s.line,
+                    at.GATES: self.scratch.add(s.groups * self.rows * s.line),
+                    at.PADDING: s.width % lanes(f.dtype),
+                    at.COPIES: copies[k],
+                },
+            )
+        for j in range(len(plan.sources)):
+            vectors = f.source_vectors(j)
+            self.source(j, {at.ROW: vectors * VECTOR, at.SOURCE_VECTORS: vectors})
+        for i, run in enumerate(plan.runs):
+            words = {
+                at.OF_STAGE: run.stage,
+                at.SLOT: run.slot,
+                at.COUNT: len(run.gates),
+                at.OF_SOURCE: run.source,
+                at.SHIFT: run.shift,
+                at.K: f.columns(run.source),
+                at.PANEL: f.panel(run),
+                at.DUAL_PANEL: f.dual_panel(run),
+                at.OF_USE: plan.uses.index((run.source, run.shift)),
+            }
+            words |= {at.GATE + g: gate for g, gate in enumerate(run.gates)}
+            self.run(i, words)
+
+    @property
+    def parts(self) -> int:
+        return self.row_parts * self.unit_parts
+
+    def head(self, values: dict) -> None:
+        self.table.put_row(0, values)
+
+    def stage(self, k: int, values: dict) -> None:
+        self.table.put_row(self.at_stages + k * at.STAGE, values)
+
+    def source(self, j: int, values: dict) -> None:
+        self.table.put_row(self.at_sources + j * at.SOURCE, values)
+
+    def run(self, i: int, values: dict) -> None:
+        self.table.put_row(self.at_runs + i * at.RUN, values)
+
+    def use(self, i: int, values: dict) -> None:
+        self.table.put_row(self.at_uses + i * at.USE, values)
+
+
+class ForwardLayout(Direction):
+    """pieces: sources (T+1 or T, B, units) each; kept: what only ``backward`` reads; weights: what
+    is made of the parameters alone. ``keep``: leave a tape. ``packed``: the weights are there."""
+
+    def __init__(self, frame: Frame, threads: int, keep: bool, packed: bool):
+        super().__init__(frame, threads, FORWARD_ROWS)
+        f, plan, B = frame, frame.plan, frame.B
+        weights = self.weights = WeightsLayout(f)
+        self.sources, self.kept = Piece(Base.SOURCES), Piece(Base.KEPT)
+        saved = self.kept if keep else self.scratch
+        self.head(
+            {
+                at.STAGE_CODE: address_of(pointwise.forward_stage, cell_type(f.cell, f.dtype), 8),
+                at.PACK: int(not packed),
+                at.PACK_DUAL: int(keep),
+            }
+        )
+        self.histories, self.inputs, self.saves = [], [], []
+        for j in range(len(plan.sources)):
+            steps = f.T + (j < plan.n_states)
+            place = self.sources.add(steps * B * f.source_vectors(j) * VECTOR)
+            self.histories.append(place)
+            self.source(j, {at.ADDRESS: place})
+        filled = [0] * len(f.stages)
+        for i, run in enumerate(plan.runs):
+            slots = ((1 << len(run.gates)) - 1) << run.slot
+            fresh = i < plan.input_runs and not filled[run.stage] & slots
+            if fresh:
+                filled[run.stage] |= slots
+            words = {at.FRESH: int(fresh), at.PANELS: weights.panels[i]}
+            words |= {at.MATRIX: Place(Base.PARAMETERS + f.parameter(run.parameter))}
+            self.run(i, words)
+        for k, s in enumerate(f.stages):
+            rows, words = f.T * B if keep else B, s.saves * VECTOR
+            self.saves.append(saved.add(s.vectors * rows * words))
+            row = s.vectors * VECTOR
+            self.inputs.append(self.kept.add(s.inputs * f.T * B * row))
+            self.stage(
+                k,
+                {
+                    at.SAVED: self.saves[k],
+                    at.SAVED_U: rows * words,
+                    at.SAVED_T: B * words if keep else 0,
+                    at.GIVEN: self.inputs[k],
+                    at.GIVEN_I: f.T * B * row,
+                    at.GIVEN_ROW: row,
+                    at.UNITS: weights.units[k],
+                    at.BIAS: weights.biases[k],
+                    at.FILL: int(filled[k] != (1 << s.slots) - 1),
+                },
+            )
+        # A tape has x itself; without one the caller's is read, but for a cell that adds x, whose
+        # rows must be whole vectors.
+        self.x = None
+        if keep or plan.copies:
+            piece = self.kept if keep else self.scratch
+            self.x = piece.add(f.T * B * f.source_vectors(-1) * VECTOR)
+        row = f.columns(-1) * f.itemsize if self.x is None else f.source_vectors(-1) * VECTOR
+        self.head({at.X_ROW: row, at.X: Place(Base.X) if self.x is None else self.x})
+        self.duals = [
+            self.kept.add(f.dual_panels(r) * f.dual_panel(r)) if keep else Place(Base.NUMBER)
+            for r in plan.runs
+        ]
+        for i, place in enumerate(self.duals):
+            self.run(i, {at.DUAL: place})
+        self.code = address_of(forward, NOTHING, 2)
+
+
+class BackwardLayout(Direction):
+    """Of the tape that ``taped`` laid out. pieces: scratch, gradients of parameters, dx."""
+
+    def __init__(self, taped: ForwardLayout, threads: int):
+        super().__init__(taped.frame, threads, BACKWARD_ROWS)
+        f, plan, B = taped.frame, taped.frame.plan, taped.frame.B
+        weights = taped.weights
+        self.gradients, self.dx = Piece(Base.GRADIENTS), Piece(Base.DX)
+        x_row = f.source_vectors(-1) * VECTOR
+        self.output = plan.sources.index(f.cell.spec.output)
+        dy_row = f.source_vectors(self.output) * VECTOR
+        self.padded_dy = f.columns(self.output) % lanes(f.dtype) != 0
+        widest = max(s.line for s in f.stages)
+        self.zeros_size = max(dy_row, widest, WIDEST * VECTOR)
+        self.zeros = self.scratch.add(self.zeros_size)
+        self.dy = self.scratch.add(f.T * B * dy_row) if self.padded_dy else Place(Base.DY)
+        self.head(
+            {
+                at.STAGE_CODE: address_of(pointwise.backward_stage, cell_type(f.cell, f.dtype), 8),
+                at.X: taped.x,
+                at.X_ROW: x_row,
+                at.DY: self.dy,
+                at.DY_ROW: dy_row,
+                at.ZEROS: self.zeros,
+                at.DX: self.dx.add(f.T * B * x_row),
+                at.DX_ROW: x_row,
+            }
+        )
+        self.places: dict[str, Place] = {}
+        for p in f.cell.spec.parameters:
+            size = int(np.prod(p.shape(f.width))) * f.itemsize
+            self.places[p.name] = self.gradients.add(size)
+        cleared = self.scratch.size  # from here on zeros are needed
+        self.running = []
+        for j in range(len(plan.sources)):
+            row, is_state = f.source_vectors(j) * VECTOR, j < plan.n_states
+            self.running.append(self.scratch.add((1 + is_state) * B * row))
+            words = {at.D: self.running[j], at.D_ROW: row, at.D_STEP: B * row * is_state}
+            self.source(j, words | {at.ADDRESS: taped.histories[j]})
+        self.dunits = []
+        for k, s in enumerate(f.stages):
+            self.dunits.append(self.scratch.add(s.vectors * B * s.units * VECTOR))
+            self.stage(
+                k,
+                {
+                    at.DSAVED: self.scratch.add(s.vectors * B * s.saves * VECTOR),
+                    at.DSAVED_U: B * s.saves * VECTOR,
+                    at.DUNIT: self.dunits[k],
+                },
+            )
+        self.cleared = slice(cleared, self.scratch.size)
+        self.dbiases = []
+        for k, s in enumerate(f.stages):
+            self.dbiases.append(self.scratch.add(s.groups * s.line))
+            rows, words = f.T * B, s.saves * VECTOR
+            self.stage(
+                k,
+                {
+                    at.DBIAS: self.dbiases[k],
+                    at.SAVED: taped.saves[k],
+                    at.SAVED_U: rows * words,
+                    at.SAVED_T: B * words,
+                    at.GIVEN: taped.inputs[k],
+                    at.GIVEN_I: f.T * B * s.vectors * VECTOR,
+                    at.GIVEN_ROW: s.vectors * VECTOR,
+                    at.UNITS: weights.units[k],
+                },
+            )
+        for i, (j, shift) in enumerate(plan.uses):
+            count = f.source_vectors(j)
+            place = self.scratch.add(count * self.rows * VECTOR)
+            words = {at.USE_SOURCE: j, at.USE_SHIFT: shift, at.STRIPS: place, at.N_STRIPS: count}
+            self.use(i, words)
+        rows = [(run.parameter, gate) for run in plan.runs for gate in run.gates]
+        self.shared = sorted({name for name, gate in rows if rows.count((name, gate)) > 1})
+        for i, run in enumerate(plan.runs):
+            s = f.stages[run.stage]
+            group = f.columns(run.source) * len(run.gates) * s.q * VECTOR
+            self.run(
+                i,
+                {
+                    at.DUAL: taped.duals[i],
+                    at.DW: self.scratch.add(s.groups * group),
+                    at.DW_GROUP: group,
+                    at.GRADIENT: self.places[run.parameter],
+                    at.ADD: int(run.parameter in self.shared),
+                },
+            )
+        self.code = address_of(backward, NOTHING, 2)

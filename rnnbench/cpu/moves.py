@@ -1,0 +1,146 @@
+"""Kernels that move numbers: packing, transposing, clearing, summing rows.
+
+One compiled kernel, ``move``, does them all, each known by a number. Addresses and steps in bytes.
+"""
+
+from rnnbench.cpu.jit import device, kernel, vector_bytes
+from rnnbench.cpu.native import word
+from rnnbench.cpu.simd import (
+    element_bytes,
+    fetch,
+    fetch_one,
+    nought,
+    put,
+    put_one,
+    transpose,
+    zero_of,
+)
+from rnnbench.cpu.tile import WIDEST
+
+VECTOR = vector_bytes()
+(PACK_UNITS, PACK_ROWS, UNPACK_UNITS, STRIP, SUM_ROWS, FILL, ADD_ROWS, CLEAR_LANES) = range(8)
+
+
+@device
+def pack_units(kind, out, out_step, source, source_step, units, count):
+    """Vector k (``out_step`` apart), lane j = number k of row j of the source; ``units`` rows, 0
+    in the lanes past them, ``count`` numbers a row."""
+    size = element_bytes(kind)
+    lanes, k = VECTOR // size, 0
+    if units >= lanes:
+        while k + lanes <= count:
+            transpose(kind, out + k * out_step, out_step, source + k * size, source_step)
+            k += lanes
+    while k < count:
+        put(kind, out + k * out_step, nought(kind))
+        for j in range(min(units, lanes)):
+            number = fetch_one(kind, source + j * source_step + k * size)
+            put_one(kind, out + k * out_step + j * size, number)
+        k += 1
+
+
+@device
+def unpack_units(kind, out, out_step, source, source_step, units, count, add):
+    """The way back: number k of row j (= or, where ``add``, +=) lane j of vector k."""
+    size = element_bytes(kind)
+    lanes, k = VECTOR // size, 0
+    if units >= lanes and add == 0:
+        while k + lanes <= count:
+            transpose(kind, out + k * size, out_step, source + k * source_step, source_step)
+            k += lanes
+    while k < count:
+        for j in range(min(units, lanes)):
+            place = out + j * out_step + k * size
+            number = fetch_one(kind, source + k * source_step + j * size)
+            if add:
+                number += fetch_one(kind, place)
+            put_one(kind, place, number)
+        k += 1
+
+
+@device
+def pack_rows(kind, out, out_step, source, source_step, rows, count):
+    """As many rows as a vector has lanes, ``WIDEST`` vectors a row: ``rows`` rows of ``count``
+    numbers of the source, 0 past them."""
+    size = element_bytes(kind)
+    lanes = VECTOR // size
+    for r in range(lanes):
+        for v in range(WIDEST):
+            place, here = out + r * out_step + v * VECTOR, source + r * source_step + v * VECTOR
+            left = count - v * lanes if r < rows else 0
+            if left >= lanes:
+                put(kind, place, fetch(kind, here))
+            else:
+                put(kind, place, nought(kind))
+                for j in range(left):
+                    put_one(kind, place + j * size, fetch_one(kind, here + j * size))
+
+
+@device
+def strip(kind, out, source, source_step, rows, lengths, t, batch):
+    """A vector of columns of ``rows`` rows, one under another. The rows are (step, sequence) from
+    step t on; past a sequence's end (``lengths`` ≠ 0: their address) they are zero: their
+    gradient is 0, but 0 · inf is not."""
+    for row in range(rows):
+        if lengths != 0 and t + row // batch >= word(lengths, row % batch):
+            put(kind, out + row * VECTOR, nought(kind))
+        else:
+            put(kind, out + row * VECTOR, fetch(kind, source + row * source_step))
+
+
+@device
+def sum_rows(kind, out, source, source_step, rows, vectors, fresh):
+    """out (vectors) = (where ``fresh``) or += Σ rows of the source, the last first."""
+    for v in range(vectors):
+        place = out + v * VECTOR
+        total = fetch(kind, place) if fresh == 0 else nought(kind)
+        for r in range(rows):
+            total = total + fetch(kind, source + (rows - 1 - r) * source_step + v * VECTOR)
+        put(kind, place, total)
+
+
+@device
+def fill(kind, out, out_step, rows, source, vectors):
+    """Every row (vectors) = the source."""
+    for r in range(rows):
+        for v in range(vectors):
+            put(kind, out + r * out_step + v * VECTOR, fetch(kind, source + v * VECTOR))
+
+
+@device
+def add_rows(kind, out, out_step, source, source_step, rows):
+    """One vector of each row += that of the source."""
+    for r in range(rows):
+        place = out + r * out_step
+        put(kind, place, fetch(kind, place) + fetch(kind, source + r * source_step))
+
+
+@device
+def clear_lanes(kind, out, out_step, rows, first):
+    """Zeros from lane ``first`` on in one vector of each row."""
+    size = element_bytes(kind)
+    zero = zero_of(kind)
+    for r in range(rows):
+        for j in range(first, VECTOR // size):
+            put_one(kind, out + r * out_step + j * size, zero)
+
+
+@kernel
+def move(kind, what, a, b, c, d, e, f, g):
+    """One of the above, by its number, with as many of the arguments as it takes."""
+    if what == PACK_UNITS:
+        pack_units(kind, a, b, c, d, e, f)
+    elif what == PACK_ROWS:
+        pack_rows(kind, a, b, c, d, e, f)
+    elif what == UNPACK_UNITS:
+        unpack_units(kind, a, b, c, d, e, f, g)
+    elif what == STRIP:
+        strip(kind, a, b, c, d, e, f, g)
+    elif what == SUM_ROWS:
+        sum_rows(kind, a, b, c, d, e, f)
+    elif what == FILL:
+        fill(kind, a, b, c, d, e)
+    elif what == ADD_ROWS:
+        add_rows(kind, a, b, c, d, e)
+    else:
+        clear_lanes(kind, a, b, c, d)

@@ -1,0 +1,156 @@
+"""What kernels need below Numba: words of a table, calls by address, atomics, a spinning wait.
+
+Kernels know each other by address, so each is compiled once, whatever calls it. All have one form,
+``void(kind, int64, …)``: the kind, a type without a value, says which numbers or which cell.
+"""
+
+import sys
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+from rnnbench.cpu.jit import device, host
+
+INT = ir.IntType(64)
+
+
+class Kind(types.Opaque):
+    """No value at run time. ``element``: the numbers that a kernel works on, where it does."""
+
+    def __init__(self, name: str, element=None):
+        self.element = element
+        super().__init__(name)
+
+
+register_model(Kind)(models.OpaqueModel)
+NOTHING = Kind("Nothing")
+
+
+def numbers(dtype) -> Kind:
+    """The kind of kernels that work on numbers of a dtype, whatever the cell."""
+    element = types.float32 if str(dtype) == "float32" else types.float64
+    return Kind(f"Numbers({element})", element)
+
+
+@intrinsic
+def word(typing, address, index):
+    """The int64 at an address, ``index`` words on."""
+
+    def generate(context, builder, signature, args):
+        return builder.load(builder.gep(builder.inttoptr(args[0], INT.as_pointer()), [args[1]]))
+
+    return types.int64(types.int64, types.int64), generate
+
+
+def caller(count: int):
+    """The intrinsic (address, ``count`` integers) that calls the kernel at an address."""
+
+    def invoke(typing, address, arguments):
+        def generate(context, builder, signature, args):
+            convention = context.call_conv
+            kinds = (NOTHING, *[types.int64] * count)
+            form = convention.get_function_type(types.none, kinds).as_pointer()
+            called = builder.inttoptr(args[0], form)
+            values = cgutils.unpack_tuple(builder, args[1], count)
+            dummy = context.get_constant_null(NOTHING)
+            convention.call_function(builder, called, types.none, kinds, [dummy, *values])
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.UniTuple(types.int64, count)), generate
+
+    invoke.__name__ = f"invoke{count}"
+    return intrinsic(invoke)
+
+
+invoke2, invoke8, invoke14 = caller(2), caller(8), caller(14)
+
+
+@intrinsic
+def load_acquire(typing, address):
+    def generate(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], INT.as_pointer())
+        return builder.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def store_release(typing, address, value):
+    def generate(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], INT.as_pointer())
+        builder.store_atomic(args[1], pointer, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+def read_modify_write(operation: str):
+    """The intrinsic (address, value) -> the old value, in one global order with all others."""
+
+    def build(typing, address, value):
+        def generate(context, builder, signature, args):
+            pointer = builder.inttoptr(args[0], INT.as_pointer())
+            return builder.atomic_rmw(operation, pointer, args[1], "seq_cst")
+
+        return types.int64(types.int64, types.int64), generate
+
+    build.__name__ = f"atomic_{operation}"
+    return intrinsic(build)
+
+
+fetch_add, exchange = read_modify_write("add"), read_modify_write("xchg")
+
+
+PAUSE = ("llvm.x86.sse2.pause", ())
+if host()[0].startswith(("aarch64", "arm64")):
+    PAUSE = ("llvm.aarch64.hint", (1,))
+
+
+@intrinsic
+def rest(typing):
+    """A moment for the other threads of this core."""
+
+    def generate(context, builder, signature, args):
+        name, values = PAUSE
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(32)] * len(values))
+        pause = cgutils.get_or_insert_function(builder.module, kind, name)
+        builder.call(pause, [ir.IntType(32)(v) for v in values])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+_give_way = types.ExternalFunction(
+    "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
+)
+PATIENCE = 2000  # rests before others get the processor: about 30 µs
+
+
+@device
+def wait_while(address, value):
+    """Until the word at an address is another; it is returned."""
+    tries = 0
+    now = load_acquire(address)
+    while now == value:
+        tries += 1
+        if tries > PATIENCE:
+            _give_way()
+        else:
+            rest()
+        now = load_acquire(address)
+    return now
+
+
+@device
+def barrier(address, parts):
+    """Returns when all ``parts`` threads have come. Two words, 64 bytes apart, begin as zeros."""
+    if parts == 1:
+        return
+    turn = load_acquire(address + 64)
+    if fetch_add(address, 1) == parts - 1:
+        store_release(address, 0)
+        store_release(address + 64, turn + 1)
+    else:
+        wait_while(address + 64, turn)
