@@ -48,6 +48,17 @@ def get_cell(cell: str | Cell, **options) -> Cell:
         if options:
             raise InputError(f"{cell.name} is built; give its name to choose options")
         return cell
+    if isinstance(cell, str) and not options:
+        return _named(cell)
+    return _chosen(cell, options)
+
+
+@functools.lru_cache(maxsize=1024)
+def _named(cell: str) -> Cell:
+    return _chosen(cell, {})
+
+
+def _chosen(cell: object, options: dict) -> Cell:
     try:
         name, given = split_name(cell) if isinstance(cell, str) else (cell, {})
     except ValueError as error:

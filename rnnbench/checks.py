@@ -3,6 +3,7 @@
 Inside, code trusts its inputs: C-contiguous arrays of one dtype, lengths as int64.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -101,10 +102,18 @@ def check_count(name: str, value, least: int = 1) -> int:
     return int(value)
 
 
+@functools.lru_cache(maxsize=64)
+def full_lengths(T: int, B: int) -> np.ndarray:
+    """The lengths of sequences that all have T steps; not to be written to."""
+    lengths = np.full(B, T, np.int64)
+    lengths.flags.writeable = False
+    return lengths
+
+
 def check_lengths(lengths, T: int, B: int) -> np.ndarray:
     """(B,) int64 with 0 ≤ length ≤ T; None means all T."""
     if lengths is None:
-        return np.full(B, T, np.int64)
+        return full_lengths(T, B)
     array = as_array("lengths", lengths)
     if array.dtype.kind not in "iu":
         raise InputError(f"lengths have dtype {array.dtype}; need integers")
@@ -183,7 +192,9 @@ def infer_sizes(cell: Cell, params: Mapping, input_size: int | None) -> dict[str
     return sizes
 
 
-def check_states(kind: str, cell: Cell, given, batch: int, sizes, dtype) -> dict[str, np.ndarray]:
+def check_states(
+    kind: str, cell: Cell, given, batch: int, sizes, dtype, copies: bool = True
+) -> dict[str, np.ndarray]:
     """Every state's (B, width) array; missing ones are zeros."""
     spec = cell.spec
     given = {} if given is None else given
@@ -201,7 +212,7 @@ def check_states(kind: str, cell: Cell, given, batch: int, sizes, dtype) -> dict
         array = check_array(f"{kind} {state.name}", given[state.name], 2, dtype)
         if array.shape != shape:
             raise InputError(f"{kind} {state.name} has shape {array.shape}; needs {shape}")
-        result[state.name] = array.copy()
+        result[state.name] = array.copy() if copies else array
     return result
 
 
@@ -281,11 +292,11 @@ def check_problem(
         sizes, params = params.sizes, params.params
     else:
         sizes, params = check_params(cell, params, input_size, x.dtype, copies)
-    state = check_states("state", cell, state, B, sizes, x.dtype)
+    state = check_states("state", cell, state, B, sizes, x.dtype, copies)
     inputs = check_inputs(cell, inputs, T, B, sizes, x.dtype)
     lengths = check_lengths(lengths, T, B)
     valid = None
-    if lengths.min() < T:
+    if lengths is not full_lengths(T, B) and lengths.min() < T:
         valid = np.arange(T)[:, None] < lengths
     if copies:
         x = x.copy() if valid is None else np.where(valid[:, :, None], x, x.dtype.type(0))

@@ -132,7 +132,7 @@ class CellSpec:
         found = {s.width for s in self.stages for t in s.terms if t.source and not t.parameter}
         return tuple(sorted(found - {"I"}))
 
-    @property
+    @functools.cached_property
     def state_names(self) -> tuple[str, ...]:
         return tuple(s.name for s in self.states)
 

@@ -22,15 +22,16 @@ import json, sys
 import numpy as np
 import rnnbench
 from rnnbench.conformance.kernel_checks import everything
-from rnnbench.cpu import backward, forward, tile
+from rnnbench.cpu import backward, forward, moves, pointwise, tile
 from rnnbench.params import random_case
 
 target, sums = rnnbench.get_target("cpu"), {}
 for cell in sys.argv[1:]:
     got = everything(target, random_case(cell, dtype=np.float32, seed=3))
     sums[cell] = [float(v.astype(np.float64).sum()) for v in got.values()]
-kernels = [forward.forward_steps, backward.backward_steps, tile.product, tile.panel_product]
-misses = sum(sum(k.stats.cache_misses.values()) for k in kernels)
+kernels = [forward.forward, backward.backward, tile.product, moves.move]
+kernels += [pointwise.forward_stage, pointwise.backward_stage]
+misses = sum(sum(k.dispatcher.stats.cache_misses.values()) for k in kernels)
 print(json.dumps([sums, misses]))
 """
 
@@ -124,7 +125,7 @@ def test_without_a_place_for_the_cache_kernels_still_compile(monkeypatch):
     # this module's name alone: Numba imports parts of itself late, through its own njit
     monkeypatch.setattr(jit, "numba", SimpleNamespace(njit=njit))
     with pytest.warns(UserWarning, match="compiles anew in every process"):
-        assert jit.kernel(lambda x: x + 1)(1) == 2
+        assert jit.cached(lambda x: x + 1)(1) == 2
 
 
 def test_names_differ_by_signature_and_source(monkeypatch, tmp_path):

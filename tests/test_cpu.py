@@ -103,36 +103,6 @@ def test_a_forked_child_computes_too(eager):
     assert same_bits(want, got)
 
 
-def test_an_error_in_a_worker_thread_is_raised():
-    from rnnbench.cpu.threads import share
-
-    def body(lo, hi):
-        if lo:
-            raise RuntimeError("boom")
-
-    with pytest.raises(RuntimeError, match="boom"):
-        share(3, 10, body)
-
-
-def test_the_pool_does_not_grow_without_end():
-    from rnnbench.cpu.threads import share
-
-    before = threading.active_count()
-    for parts in range(2, 12):
-        share(parts, parts, lambda lo, hi: None)
-    assert threading.active_count() - before <= 11
-
-
-def test_ranges_cover_each_item_once():
-    from rnnbench.cpu.threads import share
-
-    for total in (1, 2, 7, 64):
-        for threads in (1, 2, 3, 100):
-            seen = []
-            share(threads, total, lambda lo, hi, seen=seen: seen.extend(range(lo, hi)))
-            assert sorted(seen) == list(range(total))
-
-
 @pytest.mark.parametrize("cell", CELLS)
 def test_layouts_and_read_only_arrays(cell):
     """Fortran order, strides and read-only arrays give the same bits and are not written to."""
@@ -210,18 +180,6 @@ def test_nan_and_inf_behave_as_in_the_reference(cell, value):
             finite = np.isfinite(want)
             np.testing.assert_array_equal(got[name][~finite], want[~finite])
             np.testing.assert_allclose(got[name][finite], want[finite], rtol=1e-12, atol=1e-12)
-
-
-def test_workspaces_are_reused_and_results_are_not():
-    """The second call allocates no new scratch, and leaves the first call's results alone."""
-    target = get_target("cpu")
-    case, other = random_case(CELLS[0], seed=16), random_case(CELLS[0], seed=17)
-    first = everything(target, case)
-    kept = {k: v.copy() for k, v in first.items()}
-    buffers = {k: id(v) for k, v in target.products.workspace.buffers.items()}
-    everything(target, other)
-    assert {k: id(v) for k, v in target.products.workspace.buffers.items()} == buffers
-    assert same_bits(first, kept)
 
 
 def test_a_tape_serves_twice_and_results_are_read_only():

@@ -9,7 +9,7 @@ gradient of x (each thread some rows). Sums over time begin at the last step and
 import rnnbench.cpu.table as at
 from rnnbench.cpu import moves
 from rnnbench.cpu.forward import move, multiply, own_units, gate_rows, run_row
-from rnnbench.cpu.jit import device, kernel, vector_bytes
+from rnnbench.cpu.jit import Kernel, device, vector_bytes
 from rnnbench.cpu.native import barrier, invoke8, word
 from rnnbench.cpu.pointwise import source_row, stage_row
 from rnnbench.cpu.tile import K_BLOCK, WIDEST
@@ -30,7 +30,7 @@ def through(table, run, t, now, local, b0, b1, unit_part, unit_parts):
     vectors, half = word(source, at.SOURCE_VECTORS), 1 - now
     if word(run, at.SHIFT):
         half = now
-    lo, hi = own_units(vectors, unit_part, unit_parts)
+    lo, hi = own_units(table, vectors, unit_part, unit_parts)
     d_row, lengths = word(source, at.D_ROW), word(table, at.LENGTHS)
     d = word(source, at.D) + half * word(source, at.D_STEP)
     a = word(here, at.GATES) + local * line + word(run, at.SLOT) * Q * VECTOR
@@ -46,14 +46,17 @@ def through(table, run, t, now, local, b0, b1, unit_part, unit_parts):
                 end += 1
         else:
             end = b1
-        for u in range(lo, hi, WIDEST):
+        u = lo
+        while u < hi:
+            n = min(WIDEST - u % WIDEST, hi - u)
             c = d + first * d_row + u * VECTOR
+            panel = word(run, at.DUAL) + u // WIDEST * word(run, at.DUAL_PANEL)
             multiply(
                 table, c, d_row, c, d_row, a + first * line, line, VECTOR // word(table, at.LANES),
-                word(table, at.ROWS) * line,
-                word(run, at.DUAL) + u // WIDEST * word(run, at.DUAL_PANEL), WIDEST * VECTOR,
-                K, word(here, at.GROUPS), end - first, min(WIDEST, vectors - u),
+                word(table, at.ROWS) * line, panel + u % WIDEST * VECTOR, WIDEST * VECTOR,
+                K, word(here, at.GROUPS), end - first, n,
             )  # fmt: skip
+            u += n
 
 
 @device
@@ -190,7 +193,7 @@ def input_gradient(table, t0, r0, r1):
                     move(table, moves.ADD_ROWS, dx + u * VECTOR, dx_row, slots, line, r1 - r0, 0, 0)
 
 
-@kernel
+@Kernel
 def backward(kind, table, part):
     """A thread's part of everything."""
     T, B, steps = word(table, at.T), word(table, at.B), word(table, at.STEPS)
@@ -209,7 +212,7 @@ def backward(kind, table, part):
             for later in range(stages):
                 k = stages - 1 - later
                 here = stage_row(table, k)
-                lo, hi = own_units(word(here, at.VECTORS), unit_part, unit_parts)
+                lo, hi = own_units(table, word(here, at.VECTORS), unit_part, unit_parts)
                 invoke8(
                     word(table, at.STAGE_CODE), (table, k, t, lo, hi, local, b0, b1)
                 )

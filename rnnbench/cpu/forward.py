@@ -7,7 +7,7 @@ steps, and where other threads have other units of its rows it waits for them af
 
 import rnnbench.cpu.table as at
 from rnnbench.cpu import moves
-from rnnbench.cpu.jit import device, kernel, vector_bytes
+from rnnbench.cpu.jit import Kernel, device, vector_bytes
 from rnnbench.cpu.native import barrier, invoke8, invoke14, word
 from rnnbench.cpu.pointwise import source_row, stage_row
 from rnnbench.cpu.tile import WIDEST
@@ -21,12 +21,13 @@ def run_row(table, i):
 
 
 @device
-def own_units(blocks, part, parts):
-    """The vectors of units [lo,hi), of ``blocks`` in all, that a thread has; whole panels."""
-    chunks = -(-blocks // WIDEST)
+def own_units(table, vectors, part, parts):
+    """The vectors of units [lo,hi), of all those of a width, that a thread has; whole groups."""
+    granule = word(table, at.GRANULE)
+    chunks = -(-vectors // granule)
     return (
-        min(blocks, chunks * part // parts * WIDEST),
-        min(blocks, chunks * (part + 1) // parts * WIDEST),
+        min(vectors, chunks * part // parts * granule),
+        min(vectors, chunks * (part + 1) // parts * granule),
     )
 
 
@@ -132,7 +133,7 @@ def inputs(table, k, lo, hi, t, local, rows):
                         move(table, moves.ADD_ROWS, to, line, x, x_row, rows, 0, 0)
 
 
-@kernel
+@Kernel
 def forward(kind, table, part):
     """A thread's part of everything."""
     T, B, steps = word(table, at.T), word(table, at.B), word(table, at.STEPS)
@@ -152,7 +153,7 @@ def forward(kind, table, part):
     for block in range(word(table, at.BLOCKS)):
         t0, t1 = block * steps, min(T, (block + 1) * steps)
         for k in range(stages):
-            lo, hi = own_units(word(stage_row(table, k), at.VECTORS), unit_part, unit_parts)
+            lo, hi = own_units(table, word(stage_row(table, k), at.VECTORS), unit_part, unit_parts)
             if row_parts == 1:
                 inputs(table, k, lo, hi, t0 * B * x_row, 0, (t1 - t0) * B)
             else:
@@ -164,7 +165,7 @@ def forward(kind, table, part):
             for k in range(stages):
                 here = stage_row(table, k)
                 Q = word(here, at.Q)
-                lo, hi = own_units(word(here, at.VECTORS), unit_part, unit_parts)
+                lo, hi = own_units(table, word(here, at.VECTORS), unit_part, unit_parts)
                 for g in range(lo // Q, -(-hi // Q)):
                     for i in range(input_runs, runs):
                         run = run_row(table, i)

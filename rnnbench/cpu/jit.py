@@ -116,23 +116,29 @@ def python_entry(function):
     return numba.njit(**OPTIONS)(function)
 
 
-def kernel(function):
-    """A kernel, known by its address and cached on disk. Must be a module-level function."""
+def cached(function, **more):
+    """Compiled and cached on disk. ``function`` must be a module-level one."""
     try:
-        dispatcher = numba.njit(cache=True, **OPTIONS, **NOT_CALLED_FROM_PYTHON)(function)
+        dispatcher = numba.njit(cache=True, **OPTIONS, **more)(function)
     except RuntimeError as error:  # no directory can be written to
-        warnings.warn(f"rnnbench compiles anew in every process: {error}", stacklevel=2)
-        return numba.njit(**OPTIONS, **NOT_CALLED_FROM_PYTHON)(function)
+        warnings.warn(f"rnnbench compiles anew in every process: {error}", stacklevel=3)
+        return numba.njit(**OPTIONS, **more)(function)
     cache = dispatcher._cache
     cache._cache_file = KernelFiles(cache._cache_file)
     return dispatcher
 
 
-@functools.cache
-def address_of(dispatcher, kind, count: int) -> int:
-    """Where the machine code of a kernel ``void(kind, int64 × count)`` lies; compiles it once."""
-    signature = (kind, *[numba.types.int64] * count)
-    with _compiling:
-        dispatcher.compile(signature)
-    (found,) = (c for s, c in dispatcher.overloads.items() if s == signature)
-    return found.library.get_pointer_to_function(found.fndesc.llvm_func_name)
+class Kernel:
+    """Machine code known by its address: ``void(kind, int64, …)``, cached on disk."""
+
+    def __init__(self, function):
+        self.dispatcher = cached(function, **NOT_CALLED_FROM_PYTHON)
+        self.address = functools.cache(self._address)
+
+    def _address(self, kind, count: int) -> int:
+        """Of the code for a kind and ``count`` integers; compiles it at the first call."""
+        signature = (kind, *[numba.types.int64] * count)
+        with _compiling:
+            self.dispatcher.compile(signature)
+        (found,) = (c for s, c in self.dispatcher.overloads.items() if s == signature)
+        return found.library.get_pointer_to_function(found.fndesc.llvm_func_name)

@@ -14,7 +14,7 @@ from rnnbench.cpu import moves, pointwise, tile
 from rnnbench.cpu.backward import backward
 from rnnbench.cpu.forward import forward
 from rnnbench.cpu.celltype import cell_type
-from rnnbench.cpu.jit import address_of, vector_bytes
+from rnnbench.cpu.jit import vector_bytes
 from rnnbench.cpu.native import NOTHING, numbers
 from rnnbench.cpu.plan import Plan, make_plan
 from rnnbench.cpu.table import Base, Piece, Place, Table
@@ -26,7 +26,7 @@ VECTOR = vector_bytes()
 # that the slots of a block stay in the second-level cache.
 FORWARD_ROWS, BACKWARD_ROWS = 96, 256
 # Multiply-adds of a step below which a second thread costs more than it saves (≈ 0.5 µs a barrier).
-WORTH_A_THREAD = 60_000
+WORTH_A_THREAD = 8_000
 LEVEL_2 = 1 << 20  # bytes of a matrix above which threads rather share units than rows
 TALL = 24  # rows of the batch from which a panel is used often enough by one thread
 
@@ -79,7 +79,7 @@ class Frame:
         for k, stage in enumerate(self.cell.spec.stages):
             width, slots = self.width[stage.width], len(stage.slots)
             vectors, q = vectors_of(width, self.dtype), 1
-            while q * 2 * slots <= WIDEST and q < vectors:
+            while q * 2 * slots <= WIDEST and q * 4 <= vectors:  # two groups at least
                 q *= 2
             found.append(
                 StageSizes(
@@ -135,11 +135,17 @@ class Frame:
         rows = min(threads, max(1, self.B // TALL)) if self.recurrent <= LEVEL_2 // 2 else 1
         while threads % rows:
             rows -= 1
-        # no more parts of the units than the narrowest recurrence has panels for
-        most = max(-(-s.vectors // WIDEST) for s in self.stages)
+        # no more parts of the units than there are groups of them
+        most = max(s.groups for s in self.stages)
         if self.recurrent == 0:
             return min(threads, self.B), 1
         return rows, max(1, min(threads // rows, most))
+
+    def granule(self, parts: int) -> int:
+        """Vectors of units that a thread has or has not: a panel's width, where there are enough
+        for all; at least the largest group."""
+        widest = max(s.vectors for s in self.stages)
+        return WIDEST if widest >= parts * WIDEST else max(s.q for s in self.stages)
 
     def all_panels(self, run) -> int:
         return self.panel(run) // self.itemsize * self.stages[run.stage].groups
@@ -192,13 +198,14 @@ class Direction:
                 at.BARRIERS: Place(Base.BARRIERS),
                 at.X: Place(Base.X),
                 at.X_VECTORS: f.source_vectors(-1),
-                at.PRODUCT: address_of(tile.product, numbers(f.dtype), 14),
-                at.MOVE: address_of(moves.move, numbers(f.dtype), 8),
+                at.PRODUCT: tile.product.address(numbers(f.dtype), 14),
+                at.MOVE: moves.move.address(numbers(f.dtype), 8),
                 at.AT_STAGES: self.at_stages,
                 at.AT_SOURCES: self.at_sources,
                 at.AT_RUNS: self.at_runs,
                 at.AT_USES: self.at_uses,
                 at.LANES: lanes(f.dtype),
+                at.GRANULE: f.granule(self.unit_parts),
             }
         )
         copies = [0] * len(f.stages)
@@ -269,7 +276,7 @@ class ForwardLayout(Direction):
         saved = self.kept if keep else self.scratch
         self.head(
             {
-                at.STAGE_CODE: address_of(pointwise.forward_stage, cell_type(f.cell, f.dtype), 8),
+                at.STAGE_CODE: pointwise.forward_stage.address(cell_type(f.cell, f.dtype), 8),
                 at.PACK: int(not packed),
                 at.PACK_DUAL: int(keep),
             }
@@ -322,7 +329,7 @@ class ForwardLayout(Direction):
         ]
         for i, place in enumerate(self.duals):
             self.run(i, {at.DUAL: place})
-        self.code = address_of(forward, NOTHING, 2)
+        self.code = forward.address(NOTHING, 2)
 
 
 class BackwardLayout(Direction):
@@ -339,11 +346,13 @@ class BackwardLayout(Direction):
         self.padded_dy = f.columns(self.output) % lanes(f.dtype) != 0
         widest = max(s.line for s in f.stages)
         self.zeros_size = max(dy_row, widest, WIDEST * VECTOR)
+        cleared = self.scratch.size
         self.zeros = self.scratch.add(self.zeros_size)
+        self.cleared = [(cleared, self.zeros_size)]
         self.dy = self.scratch.add(f.T * B * dy_row) if self.padded_dy else Place(Base.DY)
         self.head(
             {
-                at.STAGE_CODE: address_of(pointwise.backward_stage, cell_type(f.cell, f.dtype), 8),
+                at.STAGE_CODE: pointwise.backward_stage.address(cell_type(f.cell, f.dtype), 8),
                 at.X: taped.x,
                 at.X_ROW: x_row,
                 at.DY: self.dy,
@@ -357,7 +366,7 @@ class BackwardLayout(Direction):
         for p in f.cell.spec.parameters:
             size = int(np.prod(p.shape(f.width))) * f.itemsize
             self.places[p.name] = self.gradients.add(size)
-        cleared = self.scratch.size  # from here on zeros are needed
+        cleared = self.scratch.size
         self.running = []
         for j in range(len(plan.sources)):
             row, is_state = f.source_vectors(j) * VECTOR, j < plan.n_states
@@ -375,7 +384,7 @@ class BackwardLayout(Direction):
                     at.DUNIT: self.dunits[k],
                 },
             )
-        self.cleared = slice(cleared, self.scratch.size)
+        self.cleared.append((cleared, self.scratch.size - cleared))
         self.dbiases = []
         for k, s in enumerate(f.stages):
             self.dbiases.append(self.scratch.add(s.groups * s.line))
@@ -413,4 +422,4 @@ class BackwardLayout(Direction):
                     at.ADD: int(run.parameter in self.shared),
                 },
             )
-        self.code = address_of(backward, NOTHING, 2)
+        self.code = backward.address(NOTHING, 2)

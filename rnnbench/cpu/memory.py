@@ -2,18 +2,10 @@
 
 import sys
 import threading
-from math import prod
 
 import numpy as np
 
 ALIGNMENT = 64
-
-
-def aligned(size: int) -> np.ndarray:
-    """``size`` bytes of any content that begin on a cache line."""
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    first = -address(memory) % ALIGNMENT
-    return memory[first : first + size]
 
 
 def address(array: np.ndarray) -> int:
@@ -21,9 +13,18 @@ def address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
-def view(memory: np.ndarray, shape: tuple[int, ...], dtype, at: int = 0) -> np.ndarray:
-    """An array inside ``memory``, ``at`` bytes on."""
-    return memory[at : at + prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+class Block:
+    """``size`` bytes of any content that begin on a cache line."""
+
+    def __init__(self, size: int, owner: np.ndarray | None = None):
+        self.owner = np.empty(size + ALIGNMENT, np.uint8) if owner is None else owner
+        begin = address(self.owner)
+        self.first = -begin % ALIGNMENT
+        self.address, self.size = begin + self.first, size
+
+    def view(self, shape: tuple[int, ...], dtype, at: int = 0) -> np.ndarray:
+        """The array ``at`` bytes on."""
+        return np.ndarray(shape, dtype, self.owner, self.first + at)
 
 
 class Recycler:
@@ -38,23 +39,17 @@ class Recycler:
         self.kept: list[np.ndarray] = []
         self.lock = threading.Lock()
 
-    def take(self, size: int) -> np.ndarray:
-        """``size`` bytes of any content."""
+    def take(self, size: int) -> Block:
         with self.lock:
-            kept = self.kept
-            free = [i for i in range(len(kept)) if sys.getrefcount(kept[i]) == UNUSED]
-            for i in free:
-                if kept[i].size == size + ALIGNMENT:
-                    return cut(kept[i], size)
-            for i in reversed(free):
-                del kept[i]
-            kept.append(np.empty(size + ALIGNMENT, np.uint8))
-            return cut(kept[-1], size)
-
-
-def cut(memory: np.ndarray, size: int) -> np.ndarray:
-    first = -address(memory) % ALIGNMENT
-    return memory[first : first + size]
+            kept, total = self.kept, size + ALIGNMENT
+            for i in range(len(kept)):
+                if kept[i].size == total and sys.getrefcount(kept[i]) == UNUSED:
+                    return Block(size, kept[i])
+            used = [i for i in range(len(kept)) if sys.getrefcount(kept[i]) > UNUSED]
+            self.kept = [kept[i] for i in used]
+            block = Block(size)
+            self.kept.append(block.owner)
+            return block
 
 
 # What getrefcount says of an array that only a list holds.
@@ -65,11 +60,11 @@ class Scratch(threading.local):
     """Memory for one call at a time, grown when needed; one a Python thread."""
 
     def __init__(self):
-        self.memory = aligned(0)
+        self.block = Block(0)
 
-    def take(self, size: int) -> np.ndarray:
-        """``size`` bytes of any content, until the next call of ``take``."""
-        if self.memory.size < size:
-            self.memory = aligned(0)  # the old goes before the new comes
-            self.memory = aligned(size)
-        return self.memory
+    def take(self, size: int) -> Block:
+        """At least ``size`` bytes of any content, until the next call of ``take``."""
+        if self.block.size < size:
+            self.block = None  # the old goes before the new comes
+            self.block = Block(size)
+        return self.block

@@ -3,7 +3,7 @@
 One compiled kernel, ``move``, does them all, each known by a number. Addresses and steps in bytes.
 """
 
-from rnnbench.cpu.jit import device, kernel, vector_bytes
+from rnnbench.cpu.jit import Kernel, device, vector_bytes
 from rnnbench.cpu.native import word
 from rnnbench.cpu.simd import (
     element_bytes,
@@ -125,7 +125,7 @@ def clear_lanes(kind, out, out_step, rows, first):
             put_one(kind, out + r * out_step + j * size, zero)
 
 
-@kernel
+@Kernel
 def move(kind, what, a, b, c, d, e, f, g):
     """One of the above, by its number, with as many of the arguments as it takes."""
     if what == PACK_UNITS:

@@ -14,7 +14,7 @@ from numba.extending import overload
 import rnnbench.cpu.table as at
 from rnnbench.cpu.celltype import CellType
 from rnnbench.cpu.functions import equation
-from rnnbench.cpu.jit import OPTIONS, device, kernel, vector_bytes
+from rnnbench.cpu.jit import OPTIONS, Kernel, device, vector_bytes
 from rnnbench.cpu.native import word
 from rnnbench.cpu.plan import Plan, make_plan, stage_outputs
 from rnnbench.cpu.simd import fetch, nought, put
@@ -32,13 +32,13 @@ def stage_backward(kind, table, k, t, u0, u1, local, b0, b1):
     raise NotImplementedError
 
 
-@kernel
+@Kernel
 def forward_stage(kind, table, k, t, u0, u1, local, b0, b1):
     """New states and products of stage k, from its slots."""
     stage_forward(kind, table, k, t, u0, u1, local, b0, b1)
 
 
-@kernel
+@Kernel
 def backward_stage(kind, table, k, t, u0, u1, local, b0, b1):
     """Gradients at the slots of stage k, in their place; those at what else it read are added."""
     stage_backward(kind, table, k, t, u0, u1, local, b0, b1)

@@ -3,13 +3,13 @@
 import numpy as np
 
 from rnnbench.cpu import tile
-from rnnbench.cpu.jit import address_of, python_entry, vector_bytes
+from rnnbench.cpu.jit import cached, vector_bytes
 from rnnbench.cpu.memory import address
 from rnnbench.cpu.native import invoke14, numbers
 from rnnbench.cpu.tile import WIDEST, lanes
 
 
-@python_entry
+@cached
 def call(kernel, arguments):
     """One product."""
     invoke14(kernel, arguments)
@@ -24,7 +24,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     panels[:, :N] = b
     panels = np.ascontiguousarray(panels.reshape(K, blocks, columns).transpose(1, 0, 2))
     result = np.zeros((M, blocks * columns), a.dtype)
-    kernel = address_of(tile.product, numbers(a.dtype.name), 14)
+    kernel = tile.product.address(numbers(a.dtype.name), 14)
     row, line = result.strides[0], WIDEST * vector_bytes()
     for i in range(blocks if M and K else 0):
         c = address(result) + i * line

@@ -18,8 +18,9 @@ MOST_GATES = 16  # of a run
 (
     T, B, STEPS, BLOCKS, ROWS, ROW_PARTS, UNIT_PARTS, STAGES, INPUT_RUNS, RUNS, USES,
     LENGTHS, RAGGED, BARRIERS, PACK, PACK_DUAL, X, X_ROW, X_VECTORS, DY, DY_ROW, ZEROS, DX, DX_ROW,
-    PRODUCT, STAGE_CODE, MOVE, AT_STAGES, AT_SOURCES, AT_RUNS, AT_USES, LANES, HEAD,
-) = range(33)
+    PRODUCT, STAGE_CODE, MOVE, AT_STAGES, AT_SOURCES, AT_RUNS, AT_USES, LANES, GRANULE,
+    HEAD,
+) = range(34)
 (
     SLOTS, Q, GROUPS, VECTORS, WIDTH, LINE, GATES, FILL, BIAS, PADDING,
     SAVED, SAVED_U, SAVED_T, SAVED_ROW, UNITS, UNITS_U, GIVEN, GIVEN_I, GIVEN_ROW,
@@ -87,8 +88,8 @@ class Table:
         for word, value in values.items():
             self.put(first + word, value)
 
-    def at(self, bases: np.ndarray, ragged: bool) -> np.ndarray:
+    def at(self, bases: list[int], ragged: bool) -> np.ndarray:
         """The table of a call, its pieces beginning at the addresses ``bases``."""
-        words = self.words + bases[self.bases]
+        words = self.words + np.array(bases, np.int64)[self.bases]
         words[RAGGED] = ragged
         return words

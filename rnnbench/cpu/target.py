@@ -8,7 +8,7 @@ import numpy as np
 from rnnbench.checks import Prepared, Problem, check_count
 from rnnbench.cpu import products
 from rnnbench.cpu.layout import BackwardLayout, ForwardLayout, Frame
-from rnnbench.cpu.memory import Recycler, Scratch, address, view
+from rnnbench.cpu.memory import Block, Recycler, Scratch, address
 from rnnbench.cpu.table import Base
 from rnnbench.cpu.threads import available, team_of
 from rnnbench.cpu.tile import lanes
@@ -24,9 +24,9 @@ class Tape:
 
     problem: Problem
     layout: ForwardLayout
-    sources: np.ndarray
-    kept: np.ndarray
-    weights: np.ndarray
+    sources: Block
+    kept: Block
+    weights: Block
 
 
 @functools.lru_cache(maxsize=64)
@@ -72,49 +72,41 @@ class CPUTarget(Target):
                 weights = self.memory.take(layout.weights.size)
                 write_small(frame, layout.weights, p.params, weights)
             self.write_given(layout, p, sources, kept, kept if keep else scratch)
-            bases = {
-                Base.SOURCES: sources,
-                Base.KEPT: kept,
-                Base.WEIGHTS: weights,
-                Base.SCRATCH: scratch,
-                Base.X: p.x,
-                Base.LENGTHS: p.lengths,
-            }
+            bases = [0] * Base.PARAMETERS
+            bases[Base.SOURCES], bases[Base.KEPT] = sources.address, kept.address
+            bases[Base.WEIGHTS], bases[Base.SCRATCH] = weights.address, scratch.address
+            bases[Base.X], bases[Base.LENGTHS] = address(p.x), address(p.lengths)
+            bases[Base.BARRIERS] = team.barriers
             if keep or not packed:
-                for i, parameter in enumerate(p.spec.parameters):
-                    bases[Base.PARAMETERS + i] = p.params[parameter.name]
-            team.run(layout.code, self.table(layout, bases, team, p))
+                bases += [address(p.params[parameter.name]) for parameter in p.spec.parameters]
+            else:
+                bases += [0] * len(p.spec.parameters)
+            team.run(layout.code, layout.table.at(bases, p.valid is not None))
         if ready is not None:
             ready.packed = weights
         tape = Tape(p, layout, sources, kept, weights) if keep else None
         return self.result(p, layout, sources, tape)
-
-    def table(self, layout, pieces: dict, team, p: Problem) -> np.ndarray:
-        bases = np.zeros(Base.PARAMETERS + len(p.spec.parameters), np.int64)
-        for base, array in pieces.items():
-            bases[base] = address(array)
-        bases[Base.BARRIERS] = team.barriers
-        return layout.table.at(bases, ragged=p.valid is not None)
 
     def write_given(self, layout: ForwardLayout, p: Problem, sources, kept, x_memory) -> None:
         """Initial states, x where it is copied, and per-step inputs, into the call's memory."""
         frame, v = layout.frame, lanes(p.dtype)
         for j, (name, value) in enumerate(p.state.items()):
             row = frame.source_vectors(j) * v
-            first = view(sources, (p.B, row), p.dtype, layout.histories[j].offset)
+            first = sources.view((p.B, row), p.dtype, layout.histories[j].offset)
             first[:, : value.shape[1]] = value
-            first[:, value.shape[1] :] = 0
+            if value.shape[1] < row:
+                first[:, value.shape[1] :] = 0
         if layout.x is not None:
             inside = p.x.shape[2]
             shape = (p.T, p.B, frame.source_vectors(-1) * v)
-            x = view(x_memory, shape, p.dtype, layout.x.offset)
+            x = x_memory.view(shape, p.dtype, layout.x.offset)
             x[:, :, :inside] = p.x
             x[:, :, inside:] = 0
         for k, stage in enumerate(p.spec.stages):
             if stage.inputs:
                 s = frame.stages[k]
                 shape = (s.inputs, p.T * p.B, s.vectors * v)
-                values = view(kept, shape, p.dtype, layout.inputs[k].offset)
+                values = kept.view(shape, p.dtype, layout.inputs[k].offset)
                 values[:, :, s.width :] = 0
                 for i, name in enumerate(stage.inputs):
                     values[i, :, : s.width] = p.inputs[name].reshape(p.T * p.B, -1)
@@ -125,9 +117,10 @@ class CPUTarget(Target):
         states = {}
         for j, name in enumerate(p.spec.state_names):
             shape = (p.T + 1, p.B, frame.source_vectors(j) * v)
-            history = view(sources, shape, p.dtype, layout.histories[j].offset)
+            history = sources.view(shape, p.dtype, layout.histories[j].offset)
+            width = frame.columns(j)
             # a copy only where a state's width is no whole number of vectors
-            states[name] = np.ascontiguousarray(history[:, :, : frame.columns(j)])
+            states[name] = history if width == shape[2] else history[:, :, :width].copy()
         y = states[p.spec.output][1:]
         if p.valid is not None:
             y = np.where(p.valid[:, :, None], y, p.dtype.type(0))
@@ -142,42 +135,38 @@ class CPUTarget(Target):
             scratch = self.scratch.take(layout.scratch.size)
             gradients = self.memory.take(layout.gradients.size)
             dx = self.memory.take(layout.dx.size)
-            scratch[layout.cleared].fill(0)
-            view(scratch, (layout.zeros_size,), np.dtype(np.uint8), layout.zeros.offset).fill(0)
+            for first, size in layout.cleared:
+                scratch.view((size,), np.uint8, first).fill(0)
             if layout.padded_dy:
                 shape = (p.T, p.B, frame.source_vectors(layout.output) * v)
-                wide = view(scratch, shape, p.dtype, layout.dy.offset)
+                wide = scratch.view(shape, p.dtype, layout.dy.offset)
                 wide[:, :, : dy.shape[2]] = dy
                 wide[:, :, dy.shape[2] :] = 0
             running = []
             for j in range(frame.plan.n_states):
                 shape = (2, p.B, frame.source_vectors(j) * v)
-                running.append(view(scratch, shape, p.dtype, layout.running[j].offset))
+                running.append(scratch.view(shape, p.dtype, layout.running[j].offset))
                 name = frame.plan.sources[j]
                 running[j][0, :, : frame.columns(j)] = dstate[name]
             params = {}
             for spec in p.spec.parameters:
                 place, shape = layout.places[spec.name], spec.shape(p.sizes)
-                params[spec.name] = view(gradients, shape, p.dtype, place.offset)
+                params[spec.name] = gradients.view(shape, p.dtype, place.offset)
                 if spec.kind != MATRIX or spec.name in layout.shared:
                     params[spec.name].fill(0)
-            bases = {
-                Base.SOURCES: tape.sources,
-                Base.KEPT: tape.kept,
-                Base.WEIGHTS: tape.weights,
-                Base.SCRATCH: scratch,
-                Base.DY: dy,
-                Base.LENGTHS: p.lengths,
-                Base.GRADIENTS: gradients,
-                Base.DX: dx,
-            }
-            team.run(layout.code, self.table(layout, bases, team, p))
+            bases = [0] * (Base.PARAMETERS + len(p.spec.parameters))
+            bases[Base.SOURCES], bases[Base.KEPT] = tape.sources.address, tape.kept.address
+            bases[Base.WEIGHTS], bases[Base.SCRATCH] = tape.weights.address, scratch.address
+            bases[Base.DY], bases[Base.LENGTHS] = address(dy), address(p.lengths)
+            bases[Base.GRADIENTS], bases[Base.DX] = gradients.address, dx.address
+            bases[Base.BARRIERS] = team.barriers
+            team.run(layout.code, layout.table.at(bases, p.valid is not None))
         read_small(frame, scratch, layout, params)
         initial = {
             name: running[j][p.T % 2, :, : frame.columns(j)].copy()
             for j, name in enumerate(p.spec.state_names)
         }
-        x = view(dx, (p.T, p.B, frame.source_vectors(-1) * v), p.dtype)
+        x = dx.view((p.T, p.B, frame.source_vectors(-1) * v), p.dtype)
         x = np.ascontiguousarray(x[:, :, : p.x.shape[2]])
         if p.valid is not None:
             x[~p.valid] = 0

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from rnnbench.cpu.jit import python_entry
+from rnnbench.cpu.jit import cached
 from rnnbench.cpu.native import (
     exchange,
     invoke2,
@@ -32,7 +32,7 @@ BOX = 32
 SPINS = 10_000  # rests before a worker sleeps: about a fifth of a millisecond
 
 
-@python_entry
+@cached
 def serve(box, last):
     """Do jobs until none has come for a while and none is wanted; the number of the last one."""
     spins = 0
@@ -55,7 +55,7 @@ def serve(box, last):
             spins += 1
 
 
-@python_entry
+@cached
 def together(kernel, table, boxes, parts):
     """Run parts 1 … of a kernel on the workers whose boxes' addresses are given, part 0 here."""
     for i in range(1, parts):

@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from rnnbench.cpu.jit import device, kernel, registers, vector_bytes
+from rnnbench.cpu.jit import Kernel, device, registers, vector_bytes
 
 INT = ir.IntType(64)
 UNROLL = 4
@@ -184,7 +184,7 @@ def columns(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks,
         column1(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, next)
 
 
-@kernel
+@Kernel
 def product(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors):
     """C (rows × vectors) = S + A · B (blocks·K × vectors).
 

@@ -3,21 +3,21 @@
 import numpy as np
 
 from rnnbench.cpu.layout import Frame, WeightsLayout
-from rnnbench.cpu.memory import view
+from rnnbench.cpu.memory import Block
 from rnnbench.cpu.tile import lanes
 from rnnbench.spec import SCALAR
 
 
-def bias_view(frame: Frame, k: int, memory: np.ndarray, offset: int) -> np.ndarray:
+def bias_view(frame: Frame, k: int, memory: Block, offset: int) -> np.ndarray:
     """(groups, slots, Q, lanes) of stage k."""
     s, v = frame.stages[k], lanes(frame.dtype)
-    return view(memory, (s.groups, s.slots, s.q, v), np.dtype(frame.dtype), offset)
+    return memory.view((s.groups, s.slots, s.q, v), frame.dtype, offset)
 
 
-def unit_view(frame: Frame, k: int, memory: np.ndarray, offset: int) -> np.ndarray:
+def unit_view(frame: Frame, k: int, memory: Block, offset: int) -> np.ndarray:
     """(vectors, units, lanes) of stage k."""
     s, v = frame.stages[k], lanes(frame.dtype)
-    return view(memory, (s.vectors, s.units, v), np.dtype(frame.dtype), offset)
+    return memory.view((s.vectors, s.units, v), frame.dtype, offset)
 
 
 def by_units(values: np.ndarray, vectors: int, v: int) -> np.ndarray:
@@ -29,7 +29,7 @@ def by_units(values: np.ndarray, vectors: int, v: int) -> np.ndarray:
     return full.reshape(vectors, v)
 
 
-def write_small(frame: Frame, layout: WeightsLayout, params, memory: np.ndarray) -> None:
+def write_small(frame: Frame, layout: WeightsLayout, params, memory: Block) -> None:
     """Biases and unit values into the weights' memory; the kernels pack the matrices."""
     plan, spec, v = frame.plan, frame.cell.spec, lanes(frame.dtype)
     for k, s in enumerate(frame.stages):
@@ -48,7 +48,7 @@ def write_small(frame: Frame, layout: WeightsLayout, params, memory: np.ndarray)
             units[:, j] = by_units(values, s.vectors, v)
 
 
-def read_small(frame: Frame, scratch, layout, gradients: dict[str, np.ndarray]) -> None:
+def read_small(frame: Frame, scratch: Block, layout, gradients: dict[str, np.ndarray]) -> None:
     """The gradients of biases and of unit values, from what backward left; ``layout``: its."""
     plan, spec, v, dtype = frame.plan, frame.cell.spec, lanes(frame.dtype), np.dtype(frame.dtype)
     for k, s in enumerate(frame.stages):
@@ -60,7 +60,7 @@ def read_small(frame: Frame, scratch, layout, gradients: dict[str, np.ndarray]) 
         if not s.units:
             continue
         shape = (s.vectors, frame.B, s.units, v)
-        total = view(scratch, shape, dtype, layout.dunits[k].offset).sum(axis=1)
+        total = scratch.view(shape, dtype, layout.dunits[k].offset).sum(axis=1)
         for j, (name, row) in enumerate(spec.unit_rows(k)):
             part = total[:, j].reshape(-1)[: s.width]
             if spec.parameter(name).kind == SCALAR:

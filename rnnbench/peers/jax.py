@@ -47,7 +47,7 @@ def prepare(workload: Workload, threads: int):
     if workload.direction == TRAIN:
         data = *data, put(case.dy)
     function = train if workload.direction == TRAIN else forward
-    compiled = jax.jit(function).lower(*data).compile()
+    compiled = jax.jit(function).lower(*jax.block_until_ready(data)).compile()
 
     def arrays(result):
         y, final, *gradients = result

@@ -3,6 +3,7 @@
 Linux only: it keeps the peak (VmHWM) and lets it be reset.
 """
 
+import contextlib
 import ctypes
 import gc
 from collections.abc import Callable
@@ -18,6 +19,7 @@ MEMORY = (
     "left resident: inputs, and weights in the library's own layout. Each in a fresh process that "
     "has run the cell at a tiny shape; null where the system keeps no peak."
 )
+ARENA_MAX = -8  # of glibc's mallopt
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -26,6 +28,8 @@ def memory(prepare: Callable, workload: Workload, threads: int) -> dict[str, int
 
     The tiny shape comes first so that libraries are loaded, threads started and kernels compiled.
     """
+    # Only the main arena is given back whole: what other threads freed would be taken anew unseen.
+    c_library("mallopt", ARENA_MAX, 1)
     prepare(replace(workload, shape=TINY[0]), threads)[0]()
     before = settled()
     run, arrays = prepare(workload, threads)
@@ -44,15 +48,18 @@ def settled() -> int | None:
     None where there is no such thing.
     """
     gc.collect()
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError):  # another C library; its freed memory may hide some of ours
-        pass
+    c_library("malloc_trim", 0)
     try:
         RESET.write_text("5")
     except OSError:  # not Linux, or not allowed here
         return None
     return peak()
+
+
+def c_library(function: str, *numbers: int) -> None:
+    """Call a function of glibc; nothing where there is none, and freed memory may hide some."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        getattr(ctypes.CDLL(None), function)(*numbers)
 
 
 def peak() -> int:
