@@ -34,7 +34,7 @@ def child(cell, queue):
 @pytest.fixture
 def eager(monkeypatch):
     """Share out even small work."""
-    monkeypatch.setattr("rnnbench.cpu.layout.WORTH_A_THREAD", 1)
+    monkeypatch.setattr("rnnbench.cpu.frame.WORTH_A_THREAD", 1)
     frame_of.cache_clear()
     yield
     frame_of.cache_clear()

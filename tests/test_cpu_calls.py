@@ -1,4 +1,4 @@
-"""The CPU target's calls: blocks of time, memory used again, prepared parameters, no tape, teams."""
+"""The CPU target's calls: blocks of time, memory, prepared parameters, no tape, teams."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ import pytest
 from rnnbench import InputError, get_target
 from rnnbench.conformance.features import representatives
 from rnnbench.conformance.kernel_checks import everything
-from rnnbench.cpu import layout, target
+from rnnbench.cpu import frame, layout, target
 from rnnbench.cpu.jit import Kernel
 from rnnbench.cpu.memory import Recycler
 from rnnbench.cpu.native import NOTHING, barrier, fetch_add, word
@@ -27,7 +27,7 @@ def same_bits(a: dict, b: dict) -> bool:
 
 @pytest.fixture
 def anew(monkeypatch):
-    """A call that sets constants of layout.py; layouts made with them go at the end."""
+    """A call that sets constants of frame.py and layout.py; what they made goes at the end."""
 
     def forget():
         for cached in (target.frame_of, target.forward_layout, target.backward_layout):
@@ -35,7 +35,7 @@ def anew(monkeypatch):
 
     def change(**values):
         for name, value in values.items():
-            monkeypatch.setattr(layout, name, value)
+            monkeypatch.setattr(layout if name.endswith("ROWS") else frame, name, value)
         forget()
 
     yield change
@@ -127,7 +127,9 @@ def test_a_tape_holds_what_the_spec_says(cell):
     numbers = sum((rows + 4) * sizes[s.width] for s in spec.states)
     for stage in spec.stages:
         numbers += rows * sizes[stage.width] * (len(stage.products) + len(stage.saves))
-    numbers += case.x.size + sum(case.params[p.name].size for p in spec.parameters if p.kind == MATRIX)
+    numbers += case.x.size + sum(
+        case.params[p.name].size for p in spec.parameters if p.kind == MATRIX
+    )
     assert tape.sources.size + tape.kept.size == numbers * 8
 
 

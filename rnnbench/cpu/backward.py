@@ -8,7 +8,7 @@ gradient of x (each thread some rows). Sums over time begin at the last step and
 
 import rnnbench.cpu.table as at
 from rnnbench.cpu import moves
-from rnnbench.cpu.forward import move, multiply, own_units, gate_rows, run_row
+from rnnbench.cpu.forward import gate_rows, move, multiply, own_units, run_row
 from rnnbench.cpu.jit import Kernel, device, vector_bytes
 from rnnbench.cpu.native import barrier, invoke8, word
 from rnnbench.cpu.pointwise import source_row, stage_row
@@ -25,7 +25,10 @@ def use_row(table, i):
 @device
 def through(table, run, t, now, local, b0, b1, unit_part, unit_parts):
     """The gradient at a thread's units of what a run multiplied at step t, from all slots."""
-    here, source = stage_row(table, word(run, at.OF_STAGE)), source_row(table, word(run, at.OF_SOURCE))
+    here, source = (
+        stage_row(table, word(run, at.OF_STAGE)),
+        source_row(table, word(run, at.OF_SOURCE)),
+    )
     line, Q = word(here, at.LINE), word(here, at.Q)
     vectors, half = word(source, at.SOURCE_VECTORS), 1 - now
     if word(run, at.SHIFT):
@@ -213,9 +216,7 @@ def backward(kind, table, part):
                 k = stages - 1 - later
                 here = stage_row(table, k)
                 lo, hi = own_units(table, word(here, at.VECTORS), unit_part, unit_parts)
-                invoke8(
-                    word(table, at.STAGE_CODE), (table, k, t, lo, hi, local, b0, b1)
-                )
+                invoke8(word(table, at.STAGE_CODE), (table, k, t, lo, hi, local, b0, b1))
                 clear_padding(table, here, lo, hi, local, b0, b1)
                 if unit_part == unit_parts - 1:
                     clear_spare(table, here, local, b0, b1)

@@ -76,7 +76,9 @@ def slot_order(stage: Stage) -> tuple[int, ...]:
     slots = range(len(stage.slots))
     if len(slots) > MOST_SLOTS:
         return tuple(slots)
-    wanted = [[stage.slots.index(s) for s in t.slots] for t in stage.terms if t.parameter and t.source]
+    wanted = [
+        [stage.slots.index(s) for s in t.slots] for t in stage.terms if t.parameter and t.source
+    ]
 
     def runs(order) -> int:
         return sum(len(adjacent([order[s] for s in slots], slots)) for slots in wanted)

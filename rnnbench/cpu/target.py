@@ -7,7 +7,8 @@ import numpy as np
 
 from rnnbench.checks import Prepared, Problem, check_count
 from rnnbench.cpu import products
-from rnnbench.cpu.layout import BackwardLayout, ForwardLayout, Frame
+from rnnbench.cpu.frame import Frame
+from rnnbench.cpu.layout import BackwardLayout, ForwardLayout
 from rnnbench.cpu.memory import Block, Recycler, Scratch, address
 from rnnbench.cpu.table import Base
 from rnnbench.cpu.threads import available, team_of
@@ -90,7 +91,7 @@ class CPUTarget(Target):
     def write_given(self, layout: ForwardLayout, p: Problem, sources, kept, x_memory) -> None:
         """Initial states, x where it is copied, and per-step inputs, into the call's memory."""
         frame, v = layout.frame, lanes(p.dtype)
-        for j, (name, value) in enumerate(p.state.items()):
+        for j, value in enumerate(p.state.values()):
             row = frame.source_vectors(j) * v
             first = sources.view((p.B, row), p.dtype, layout.histories[j].offset)
             first[:, : value.shape[1]] = value

@@ -85,9 +85,7 @@ class Worker:
     def __init__(self, number: int):
         self.box = aligned(BOX)
         self.wake = SimpleQueue()
-        self.thread = threading.Thread(
-            target=self._live, name=f"rnnbench-{number}", daemon=True
-        )
+        self.thread = threading.Thread(target=self._live, name=f"rnnbench-{number}", daemon=True)
         self.thread.start()
 
     def _live(self):

@@ -34,12 +34,14 @@ def tallest(n: int) -> int:
 
 
 def tile(m: int, n: int):
-    """The intrinsic (kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, next).
+    """The intrinsic (kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming).
 
     k runs over ``blocks`` blocks of K; A moves by ``a_block`` between them, B goes straight on.
     """
 
-    def product(typing, kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, next):
+    def product(
+        typing, kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming
+    ):
         def generate(context, builder, signature, args):
             _, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, ahead = args
             element = context.get_value_type(kind.element)
@@ -76,7 +78,7 @@ def tile(m: int, n: int):
                 variable(load(p, vector)) for r in range(m) for p in vectors_at(row(s, s_row, r))
             ]
             at_a, at_b, block = variable(a), variable(b), variable(blocks)
-            coming = variable(ahead)
+            line_ahead = variable(ahead)
             byte = ir.IntType(8).as_pointer()
             flag = ir.IntType(32)
             prefetch = cgutils.get_or_insert_function(
@@ -87,13 +89,15 @@ def tile(m: int, n: int):
 
             def step():
                 here = builder.load(at_a)
-                line = builder.load(coming)
+                line = builder.load(line_ahead)
                 builder.call(prefetch, [builder.inttoptr(line, byte), flag(0), flag(2), flag(1)])
-                builder.store(builder.add(line, INT(64)), coming)
+                builder.store(builder.add(line, INT(64)), line_ahead)
                 panel = [load(p, vector) for p in vectors_at(builder.load(at_b))]
                 for r in range(m):
                     scalar = load(row(here, a_row, r), element)
-                    first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, INT(0))
+                    first = builder.insert_element(
+                        ir.Constant(vector, ir.Undefined), scalar, INT(0)
+                    )
                     mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
                     wide = builder.shuffle_vector(first, first, mask)
                     for v in range(n):
@@ -145,26 +149,26 @@ def column(n: int):
     full, four, two, one = (tile(m, n) for m in (most, 4, 2, 1))
 
     @device
-    def product(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, next):
+    def product(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming):
         while rows > 0:
             # two rows by themselves wait for the panel: two fours instead of a six and a two
             if rows >= most and rows != most + 2:
-                full(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, next)
+                full(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming)
                 m = most
             elif rows >= 4:
-                four(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, next)
+                four(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming)
                 m = 4
             elif rows >= 2:
-                two(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, next)
+                two(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming)
                 m = 2
             else:
-                one(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, next)
+                one(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming)
                 m = 1
             c += m * c_row
             s += m * s_row
             a += m * a_row
             rows -= m
-            next += K * blocks * 64
+            coming += K * blocks * 64
 
     return product
 
@@ -173,15 +177,15 @@ column1, column2, column3, column4 = (column(n) for n in (1, 2, 3, 4))
 
 
 @device
-def columns(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, n, next):
+def columns(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, n, coming):
     if n == 4:
-        column4(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, next)
+        column4(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
     elif n == 3:
-        column3(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, next)
+        column3(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
     elif n == 2:
-        column2(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, next)
+        column2(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
     else:
-        column1(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, next)
+        column1(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
 
 
 @Kernel
@@ -200,7 +204,24 @@ def product(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks,
         if blocks == 1:
             while k0 < K:
                 depth = min(K_BLOCK, K - k0) if rows > 8 else K - k0
-                columns(kind, c, c_row, s0, s0_row, a0, a_row, a_k, a_block, b0, b_k, depth, 1, rows, n, b0 + depth * b_k)
+                columns(
+                    kind,
+                    c,
+                    c_row,
+                    s0,
+                    s0_row,
+                    a0,
+                    a_row,
+                    a_k,
+                    a_block,
+                    b0,
+                    b_k,
+                    depth,
+                    1,
+                    rows,
+                    n,
+                    b0 + depth * b_k,
+                )
                 k0 += depth
                 a0 += depth * a_k
                 b0 += depth * b_k
@@ -208,7 +229,24 @@ def product(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks,
         else:
             while j0 < blocks:
                 depth = min(max(1, K_BLOCK // K), blocks - j0) if rows > 8 else blocks - j0
-                columns(kind, c, c_row, s0, s0_row, a0, a_row, a_k, a_block, b0, b_k, K, depth, rows, n, b0 + depth * K * b_k)
+                columns(
+                    kind,
+                    c,
+                    c_row,
+                    s0,
+                    s0_row,
+                    a0,
+                    a_row,
+                    a_k,
+                    a_block,
+                    b0,
+                    b_k,
+                    K,
+                    depth,
+                    rows,
+                    n,
+                    b0 + depth * K * b_k,
+                )
                 j0 += depth
                 a0 += depth * a_block
                 b0 += depth * K * b_k

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnnbench.cpu.layout import Frame, WeightsLayout
+from rnnbench.cpu.frame import Frame, WeightsLayout
 from rnnbench.cpu.memory import Block
 from rnnbench.cpu.tile import lanes
 from rnnbench.spec import SCALAR

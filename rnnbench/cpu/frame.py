@@ -1,0 +1,159 @@
+"""The sizes of a call that both directions share, and how its work is shared out over threads."""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnbench.cpu.jit import vector_bytes
+from rnnbench.cpu.plan import Plan, make_plan
+from rnnbench.cpu.table import Base, Piece
+from rnnbench.cpu.tile import WIDEST, lanes
+from rnnbench.spec import Cell
+
+VECTOR = vector_bytes()
+# Multiply-adds of a step below which a second thread costs more than it saves (≈ 0.1 µs a barrier).
+WORTH_A_THREAD = 8_000
+LEVEL_2 = 1 << 20  # bytes of a matrix above which threads rather share units than rows
+TALL = 24  # rows of the batch from which a panel is used often enough by one thread
+
+
+@dataclass(frozen=True)
+class StageSizes:
+    """Of a stage: slots, units, vectors of units, vectors in a group (Q), groups, bytes a line."""
+
+    slots: int
+    width: int
+    vectors: int
+    q: int
+    groups: int
+    line: int
+    saves: int
+    units: int
+    inputs: int
+
+
+def vectors_of(width: int, dtype) -> int:
+    return -(-width // lanes(dtype))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The sizes that both directions share."""
+
+    cell: Cell
+    sizes: tuple[tuple[str, int], ...]
+    T: int
+    B: int
+    dtype: str
+    threads: int  # that there are
+
+    @functools.cached_property
+    def plan(self) -> Plan:
+        return make_plan(self.cell)
+
+    @functools.cached_property
+    def itemsize(self) -> int:
+        return np.dtype(self.dtype).itemsize
+
+    @functools.cached_property
+    def width(self) -> dict[str, int]:
+        return dict(self.sizes)
+
+    @functools.cached_property
+    def stages(self) -> tuple[StageSizes, ...]:
+        found = []
+        for k, stage in enumerate(self.cell.spec.stages):
+            width, slots = self.width[stage.width], len(stage.slots)
+            vectors, q = vectors_of(width, self.dtype), 1
+            while q * 2 * slots <= WIDEST and q * 4 <= vectors:  # two groups at least
+                q *= 2
+            found.append(
+                StageSizes(
+                    slots,
+                    width,
+                    vectors,
+                    q,
+                    -(-vectors // q),
+                    slots * q * VECTOR,
+                    len(stage.saves),
+                    len(self.cell.spec.unit_rows(k)),
+                    len(stage.inputs),
+                )
+            )
+        return tuple(found)
+
+    def source_vectors(self, j: int) -> int:
+        """Of source j, −1 being x."""
+        width = self.width["I" if j < 0 else self.plan.widths[j]]
+        return vectors_of(width, self.dtype)
+
+    def columns(self, j: int) -> int:
+        return self.width["I" if j < 0 else self.plan.widths[j]]
+
+    def parameter(self, name: str) -> int:
+        """Its place among the cell's parameters."""
+        return [p.name for p in self.cell.spec.parameters].index(name)
+
+    def panel(self, run) -> int:
+        """Bytes of a group's panel."""
+        return self.columns(run.source) * len(run.gates) * self.stages[run.stage].q * VECTOR
+
+    def dual_panel(self, run) -> int:
+        s = self.stages[run.stage]
+        return s.groups * len(run.gates) * s.q * lanes(self.dtype) * WIDEST * VECTOR
+
+    def dual_panels(self, run) -> int:
+        return -(-self.source_vectors(run.source) // WIDEST)
+
+    @functools.cached_property
+    def recurrent(self) -> int:
+        """Bytes of the recurrent matrices."""
+        runs = self.plan.runs[self.plan.input_runs :]
+        return sum(self.panel(r) * self.stages[r.stage].groups for r in runs)
+
+    @functools.cached_property
+    def wanted(self) -> int:
+        """How many of the threads this call is worth."""
+        rows, units = self.split(self.threads)
+        return rows * units
+
+    def split(self, threads: int) -> tuple[int, int]:
+        """(parts of the rows, parts of the units).
+
+        Rows share nothing, so they are split where each part still makes good tiles and the
+        matrices fit into each processor's own cache; else the units are, with a wait at each step.
+        """
+        work = (
+            self.recurrent // self.itemsize or sum(map(self.all_panels, self.plan.runs))
+        ) * self.B
+        threads = max(1, min(threads, work // WORTH_A_THREAD))
+        rows = min(threads, max(1, self.B // TALL)) if self.recurrent <= LEVEL_2 // 2 else 1
+        while threads % rows:
+            rows -= 1
+        # no more parts of the units than there are groups of them
+        most = max(s.groups for s in self.stages)
+        if self.recurrent == 0:
+            return min(threads, self.B), 1
+        return rows, max(1, min(threads // rows, most))
+
+    def granule(self, parts: int) -> int:
+        """Vectors of units that a thread has or has not: a panel's width, where there are enough
+        for all; at least the largest group."""
+        widest = max(s.vectors for s in self.stages)
+        return WIDEST if widest >= parts * WIDEST else max(s.q for s in self.stages)
+
+    def all_panels(self, run) -> int:
+        return self.panel(run) // self.itemsize * self.stages[run.stage].groups
+
+
+class WeightsLayout:
+    """What the steps read of the parameters: packed panels, biases by slot, values by unit."""
+
+    def __init__(self, frame: Frame):
+        piece, plan = Piece(Base.WEIGHTS), frame.plan
+        stages = [(s, s.groups * s.line, s.vectors * s.units * VECTOR) for s in frame.stages]
+        self.panels = [piece.add(frame.panel(r) * frame.stages[r.stage].groups) for r in plan.runs]
+        self.biases = [piece.add(size) for _, size, _ in stages]
+        self.units = [piece.add(size) for _, _, size in stages]
+        self.size = piece.size
