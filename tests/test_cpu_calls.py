@@ -75,8 +75,21 @@ def test_memory_is_used_again_once_nobody_looks():
     del held
     assert recycler.take(1000).address == place
     assert place % 64 == 0
-    recycler.take(2000)  # another size: what lies unused is let go
-    assert [m.size for m in recycler.kept] == [2000 + 64]
+    blocks = []
+    for k in range(recycler.FORGET + 2):  # other sizes: what long lies unused is let go
+        blocks.append(recycler.take(2000 + k))
+    assert [m.size - 64 for m in recycler.kept] == [2000 + k for k in range(len(blocks))]
+
+
+def test_a_training_loop_allocates_no_more_than_two_sets_of_arrays():
+    """The usual loop: the last step's tape is still held while the next one is made."""
+    ours, case = get_target("cpu"), random_case("gru", seed=29)
+    places = set()
+    for _ in range(30):
+        run = ours.forward(*case.forward_arguments())
+        gradients = ours.backward(run.tape, case.dy)
+        places |= {run.tape.kept.address, gradients.x.ctypes.data, run.tape.sources.address}
+    assert len(places) <= 6
 
 
 def test_results_and_tapes_outlive_later_calls():

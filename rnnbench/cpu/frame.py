@@ -148,12 +148,13 @@ class Frame:
 
 
 class WeightsLayout:
-    """What the steps read of the parameters: packed panels, biases by slot, values by unit."""
+    """What the steps read of the parameters: biases by slot, values by unit; and, in a piece of
+    their own, the packed panels, which only forward needs."""
 
-    def __init__(self, frame: Frame):
+    def __init__(self, frame: Frame, panels: Piece):
         piece, plan = Piece(Base.WEIGHTS), frame.plan
         stages = [(s, s.groups * s.line, s.vectors * s.units * VECTOR) for s in frame.stages]
-        self.panels = [piece.add(frame.panel(r) * frame.stages[r.stage].groups) for r in plan.runs]
+        self.panels = [panels.add(frame.panel(r) * frame.stages[r.stage].groups) for r in plan.runs]
         self.biases = [piece.add(size) for _, size, _ in stages]
         self.units = [piece.add(size) for _, _, size in stages]
         self.size = piece.size

@@ -123,13 +123,15 @@ class Direction:
 
 
 class ForwardLayout(Direction):
-    """pieces: sources (T+1 or T, B, units) each; kept: what only ``backward`` reads; weights: what
-    is made of the parameters alone. ``keep``: leave a tape. ``packed``: the weights are there."""
+    """pieces: sources (T+1 or T, B, units) each; kept: what only ``backward`` reads; weights and
+    panels: what is made of the parameters alone, the panels a part of the scratch unless they are
+    ``ready`` for later calls. ``keep``: leave a tape. ``packed``: weights and panels are made."""
 
-    def __init__(self, frame: Frame, threads: int, keep: bool, packed: bool):
+    def __init__(self, frame: Frame, threads: int, keep: bool, ready: bool, packed: bool):
         super().__init__(frame, threads, FORWARD_ROWS)
         f, plan, B = frame, frame.plan, frame.B
-        weights = self.weights = WeightsLayout(f)
+        self.panels = Piece(Base.PANELS)
+        weights = self.weights = WeightsLayout(f, self.panels if ready else self.scratch)
         self.sources, self.kept = Piece(Base.SOURCES), Piece(Base.KEPT)
         saved = self.kept if keep else self.scratch
         self.head(

@@ -31,24 +31,33 @@ class Recycler:
     """Hands out memory, and the same memory again once every array on it is gone.
 
     Fresh pages cost more than what is written to them. An array of NumPy holds the one whose
-    memory it shows, so that one's references tell whether somebody still looks. A size that is
-    not to be had empties the shelf: the caller has gone on to something else.
+    memory it shows, so that one's references tell whether somebody still looks. What has not been
+    asked for in the last ``FORGET`` times is let go when new memory is needed.
     """
+
+    FORGET = 16  # a few training steps
 
     def __init__(self):
         self.kept: list[np.ndarray] = []
+        self.last: list[int] = []  # when each was handed out
+        self.time = 0
         self.lock = threading.Lock()
 
     def take(self, size: int) -> Block:
         with self.lock:
+            self.time += 1
             kept, total = self.kept, size + ALIGNMENT
             for i in range(len(kept)):
                 if kept[i].size == total and sys.getrefcount(kept[i]) == UNUSED:
+                    self.last[i] = self.time
                     return Block(size, kept[i])
-            used = [i for i in range(len(kept)) if sys.getrefcount(kept[i]) > UNUSED]
-            self.kept = [kept[i] for i in used]
+            for i in reversed(range(len(kept))):
+                old = self.time - self.last[i] > self.FORGET
+                if old and sys.getrefcount(kept[i]) == UNUSED:
+                    del kept[i], self.last[i]
             block = Block(size)
-            self.kept.append(block.owner)
+            kept.append(block.owner)
+            self.last.append(self.time)
             return block
 
 

@@ -125,7 +125,7 @@ def rest(typing):
 _give_way = types.ExternalFunction(
     "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
 )
-PATIENCE = 2000  # rests before others get the processor: about 30 µs
+PATIENCE = 30_000  # rests before others get the processor: about half a millisecond
 
 
 @device

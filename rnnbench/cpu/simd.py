@@ -170,25 +170,56 @@ copy_sign = llvm_function("copysign", 2)
 multiply_add = llvm_function("fmuladd", 3)  # fused where the host can
 
 
-@intrinsic
-def times_power_of_two(typing, y, n):
-    """y · 2**n for whole n, in two steps, so that the result may be the largest float."""
+def words(y: Vector) -> tuple[ir.VectorType, int, int]:
+    """The integers as wide as the floats of y; the bits of a float's fraction; its bias."""
     width = y.element.bitwidth
-    mantissa, bias = (23, 127) if width == 32 else (52, 1023)
-    word = ir.VectorType(ir.IntType(width), y.lanes)
+    return ir.VectorType(ir.IntType(width), y.lanes), *((23, 127) if width == 32 else (52, 1023))
+
+
+@intrinsic
+def power_of_two(typing, t):
+    """The positive float whose exponent bits are the lowest bits of the float t."""
+    kind, fraction, _ = words(t)
 
     def generate(context, builder, signature, args):
-        def power(exponent):
-            biased = builder.add(exponent, ir.Constant(word, [bias] * y.lanes))
-            shifted = builder.shl(biased, ir.Constant(word, [mantissa] * y.lanes))
-            return builder.bitcast(shifted, y.llvm)
+        bits = builder.bitcast(args[0], kind)
+        shifted = builder.shl(bits, ir.Constant(kind, [fraction] * t.lanes))
+        return builder.bitcast(shifted, t.llvm)
 
-        whole = builder.fptosi(args[1], word)
-        half = builder.ashr(whole, ir.Constant(word, [1] * y.lanes))
-        once = builder.fmul(args[0], power(half))
-        return builder.fmul(once, power(builder.sub(whole, half)))
+    return t(t), generate
 
-    return y(y, y), generate
+
+def scale(builder, vector: Vector, y, n):
+    """y · 2**n by the instruction that AVX-512 has for it."""
+    mask, rounding = ir.IntType(vector.lanes), ir.IntType(32)
+    kind = ir.FunctionType(vector.llvm, [*[vector.llvm] * 3, mask, rounding])
+    letter = "s" if vector.element.bitwidth == 32 else "d"
+    name = f"llvm.x86.avx512.mask.scalef.p{letter}.512"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    as_always = rounding(4)
+    return builder.call(function, [y, n, vector.constant(0.0), mask(-1), as_always])
+
+
+@intrinsic
+def times_power_of_two(typing, y, n):
+    """y · 2**n for whole n from −2·bias to 2·bias, rounded once, or to 0 or to infinity."""
+    kind, fraction, bias = words(y)
+
+    def generate(context, builder, signature, args):
+        y_value, n_value = args
+        if vector_bytes() == 64:  # AVX-512
+            return scale(builder, y, y_value, n_value)
+        # In two steps, as 2**n alone may be too large or too small a float. The lowest bits of
+        # ``shifted`` spell n + 2·bias.
+        shifted = builder.fadd(n_value, y.constant(1.5 * 2.0**fraction + 2 * bias))
+        bits = builder.bitcast(shifted, kind)
+        half = builder.lshr(bits, ir.Constant(kind, [1] * y.lanes))
+        for part in (half, builder.sub(bits, half)):
+            power = builder.shl(part, ir.Constant(kind, [fraction] * y.lanes))
+            y_value = builder.fmul(y_value, builder.bitcast(power, y.llvm))
+        return y_value
+
+    return y(y, n), generate
 
 
 @intrinsic

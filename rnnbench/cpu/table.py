@@ -43,6 +43,7 @@ class Base(IntEnum):
     SOURCES = auto()
     KEPT = auto()
     WEIGHTS = auto()
+    PANELS = auto()
     SCRATCH = auto()
     X = auto()
     DY = auto()

@@ -36,8 +36,8 @@ def frame_of(cell, sizes, T, B, dtype, threads) -> Frame:
 
 
 @functools.lru_cache(maxsize=64)
-def forward_layout(frame: Frame, threads: int, keep: bool, packed: bool) -> ForwardLayout:
-    return ForwardLayout(frame, threads, keep, packed)
+def forward_layout(frame: Frame, threads: int, *options: bool) -> ForwardLayout:
+    return ForwardLayout(frame, threads, *options)
 
 
 @functools.lru_cache(maxsize=64)
@@ -63,28 +63,29 @@ class CPUTarget(Target):
         frame = frame_of(p.cell, tuple(p.sizes.items()), p.T, p.B, p.dtype, self.threads)
         packed = ready is not None and ready.packed is not None
         with team_of(frame.wanted) as team:
-            layout = forward_layout(frame, team.parts, keep, packed)
+            layout = forward_layout(frame, team.parts, keep, ready is not None, packed)
             sources = self.memory.take(layout.sources.size)
             kept = self.memory.take(layout.kept.size)
             scratch = self.scratch.take(layout.scratch.size)
             if packed:
-                weights = ready.packed
+                weights, panels = ready.packed
             else:
                 weights = self.memory.take(layout.weights.size)
+                panels = self.memory.take(layout.panels.size)
                 write_small(frame, layout.weights, p.params, weights)
             self.write_given(layout, p, sources, kept, kept if keep else scratch)
             bases = [0] * Base.PARAMETERS
             bases[Base.SOURCES], bases[Base.KEPT] = sources.address, kept.address
             bases[Base.WEIGHTS], bases[Base.SCRATCH] = weights.address, scratch.address
             bases[Base.X], bases[Base.LENGTHS] = address(p.x), address(p.lengths)
-            bases[Base.BARRIERS] = team.barriers
+            bases[Base.PANELS], bases[Base.BARRIERS] = panels.address, team.barriers
             if keep or not packed:
                 bases += [address(p.params[parameter.name]) for parameter in p.spec.parameters]
             else:
                 bases += [0] * len(p.spec.parameters)
             team.run(layout.code, layout.table.at(bases, p.valid is not None))
         if ready is not None:
-            ready.packed = weights
+            ready.packed = weights, panels
         tape = Tape(p, layout, sources, kept, weights) if keep else None
         return self.result(p, layout, sources, tape)
 

@@ -1,8 +1,15 @@
-"""exp, tanh, log1p on vectors, polynomials and rational functions without a branch; and choices.
+"""exp, sigmoid, tanh, log1p on vectors, without a branch; and choices.
 
-After S. L. Moshier's Cephes library (expf.c, tanhf.c, logf.c, exp.c, tanh.c, log.c). Largest error
-where the result is a normal number: 2 ulp, in float32 and in float64. Results of exp below the
-smallest normal number flush to zero; NaN stays NaN; exp overflows to inf.
+All but log1p rest on exp(−x) = 2**n · (1 + u): n is the whole number nearest to −x / ln 2, u the
+polynomial for exp(−r) − 1 at r = x + n·ln 2. Kept apart, 2**n and u lose little where 1 is added:
+
+    sigmoid x = 1 / (2**n·u + 1 + 2**n)
+    tanh |x|  = (1 − e) / (1 + e), e = exp(−2|x|), e ∓ 1 = 2**n·u + (2**n ∓ 1)    (float32)
+
+log1p, and tanh in float64, are after S. L. Moshier's Cephes library (logf.c, log.c, tanh.c).
+Largest error where the result is a normal number: 2 ulp, in float32 and in float64, with and
+without fused multiply-adds. Smaller results may lose digits or flush to zero; NaN stays NaN; exp
+overflows to inf.
 """
 
 import math
@@ -13,6 +20,7 @@ from numba.extending import overload
 
 from rnnbench.bind import bind
 from rnnbench.cpu.jit import device
+from rnnbench.cpu.polynomials import estrin, polynomial, quotient
 from rnnbench.cpu.simd import (
     Vector,
     absolute,
@@ -20,6 +28,7 @@ from rnnbench.cpu.simd import (
     exponent,
     floor,
     multiply_add,
+    power_of_two,
     splat,
     times_power_of_two,
     where_less,
@@ -27,25 +36,22 @@ from rnnbench.cpu.simd import (
 )
 from rnnbench.equations import functions
 
-LOG2_E = 1.4426950408889634073599
-# (lowest and highest x whose exp is normal and finite; ln 2 in two parts, the first with so few
-# bits that n times it is exact)
-RANGE32 = (-87.33654, 88.72283, 0.693359375, -2.12194440e-4)
-RANGE64 = (-708.396418532264106, 709.782712893383996, 6.93145751953125e-1, 1.42860682030941723e-6)
-EXP32 = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1)
-EXP64_TOP = (1.26177193074810590878e-4, 3.02994407707441961300e-2, 9.99999999999999999910e-1)
-EXP64_BOTTOM = (
-    3.00198505138664455042e-6,
-    2.52448340349684104192e-3,
-    2.27265548208155028766e-1,
-    2.00000000000000000009,
-)
-TANH32 = (
-    -5.70498872745e-3,
-    2.06390887954e-2,
-    -5.37397155531e-2,
-    1.33314422036e-1,
-    -3.33332819422e-1,
+LOG2_E, LN2 = 1.4426950408889634, 0.6931471805599453
+# ln 2 in two parts, the first with so few bits that an exponent times it is exact
+LN2_HIGH, LN2_LOW = 0.693359375, -2.121944400546905827679e-4
+# Minimax, relative, for exp(−r) − 1 = −r + r²·polynomial(r), |r| ≤ ½ ln 2; highest power first.
+EXP32 = (0.0013835531, -0.008367118, 0.041667756, -0.16666539, 0.49999997)
+EXP64 = (
+    -2.5045895568255304e-8,
+    2.7622221173284147e-7,
+    -2.755742509288386e-6,
+    2.480151636121454e-5,
+    -1.9841269709323106e-4,
+    1.388888892049982e-3,
+    -8.333333333388393e-3,
+    4.166666666662e-2,
+    -1.6666666666666602e-1,
+    0.5,
 )
 TANH64_TOP = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
 TANH64_BOTTOM = (1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
@@ -77,47 +83,61 @@ LOG64_BOTTOM = (
     7.11544750618563894466e1,
     2.31251620126765340583e1,
 )
-# ln 2 in two parts, the first with so few bits that an exponent times it is exact
-LN2 = (0.693359375, -2.121944400546905827679e-4)
 LARGEST = {32: 3.4028234663852886e38, 64: 1.7976931348623157e308}
 
 
-def polynomial(coefficients):
-    """Horner's scheme, highest power first, on vectors."""
-    first, *rest = coefficients
-    if len(rest) == 1:
-        (last,) = rest
-        return device(lambda x: multiply_add(splat(x, first), x, splat(x, last)))
-    inner = polynomial(coefficients[:-1])
-    last = coefficients[-1]
-    return device(lambda x: multiply_add(inner(x), x, splat(x, last)))
+def less_one(coefficients):
+    """exp(−r) − 1."""
+    polynomial = estrin(coefficients)
+    return device(lambda r: multiply_add(polynomial(r), r * r, -r))
 
 
-def quotient(top, bottom):
-    above, below = polynomial(top), polynomial(bottom)
-    return device(lambda z: above(z) / below(z))
+@device
+def limit(x, low, high):
+    """x between low and high, or NaN: in this order, min and max instructions let it through."""
+    x = where_less(high, x, high, x)
+    return where_less(x, low, low, x)
 
 
-def exponential(limits, near_one):
-    """exp(x) = 2**n · near_one(r), n the whole number nearest to x / ln 2."""
-    low, high, ln2_high, ln2_low = limits
-    infinity = math.inf
+@device
+def remainder(n, x):
+    """x + n·ln 2."""
+    return multiply_add(n, splat(x, LN2_LOW), multiply_add(n, splat(x, LN2_HIGH), x))
+
+
+def exponential(rounding, less_one, low, high):
+    """exp. Beyond low and high the result is 0 or inf.
+
+    rounding: so large a float that what is added to it is rounded to a whole number.
+    """
 
     @device
     def exp(x):
-        lowest, highest = splat(x, low), splat(x, high)
-        # A NaN becomes the lowest: no integer may be made from it.
-        c = where_less(lowest, x, x, lowest)
-        c = where_less(c, highest, c, highest)
-        n = floor(multiply_add(c, splat(x, LOG2_E), splat(x, 0.5)))
-        r = multiply_add(n, splat(x, -ln2_high), c)
-        r = multiply_add(n, splat(x, -ln2_low), r)
-        y = times_power_of_two(near_one(r), n)
-        y = where_less(x, lowest, splat(x, 0.0), y)
-        y = where_less(highest, x, splat(x, infinity), y)
-        return where_nan(x, x, y)
+        c, large = limit(x, splat(x, low), splat(x, high)), splat(x, rounding)
+        n = multiply_add(c, splat(x, LOG2_E), large) - large
+        u = less_one(remainder(n, -c))
+        return times_power_of_two(splat(x, 1.0) + u, n)
 
     return exp
+
+
+def logistic(shift, less_one, low, high, unit):
+    """sigmoid. Beyond low and high the result is 0 or 1.
+
+    Both sides of the quotient are multiplied by ``unit``, a power of two so small that 2**n·unit
+    cannot overflow: where u < 0 the sum would be NaN. shift: ``rounding`` plus unit's exponent
+    bits, so that the lowest bits of n + shift are the exponent of 2**n·unit.
+    """
+
+    @device
+    def sigmoid(x):
+        c, large, one = limit(x, splat(x, low), splat(x, high)), splat(x, shift), splat(x, unit)
+        t = multiply_add(c, splat(x, -LOG2_E), large)
+        u = less_one(remainder(t - large, c))
+        power = power_of_two(t)
+        return one / (multiply_add(power, u, one) + power)
+
+    return sigmoid
 
 
 def hyperbolic(exp, near_zero):
@@ -138,7 +158,6 @@ def logarithm(cubic, largest):
 
     cubic: (log(1 + f) − f + f²/2) / f³.
     """
-    ln2_high, ln2_low = LN2
     infinity, nan = math.inf, math.nan
 
     @device
@@ -150,9 +169,9 @@ def logarithm(cubic, largest):
         n = exponent(u)
         f = times_power_of_two(u, -n) - one
         square = f * f
-        y = multiply_add(f * square, cubic(f), multiply_add(n, splat(x, ln2_low), lost / u))
+        y = multiply_add(f * square, cubic(f), multiply_add(n, splat(x, LN2_LOW), lost / u))
         y = multiply_add(square, splat(x, -0.5), y) + f
-        y = multiply_add(n, splat(x, ln2_high), y)
+        y = multiply_add(n, splat(x, LN2_HIGH), y)
         y = where_less(splat(x, largest), x, x, y)  # inf
         lowest = where_less(x, -one, splat(x, nan), splat(x, -infinity))
         y = where_less(-one, x, y, lowest)
@@ -161,26 +180,28 @@ def logarithm(cubic, largest):
     return log1p
 
 
-_tail32 = polynomial((*EXP32, 5.0000001201e-1))
-_top64, _bottom64 = polynomial(EXP64_TOP), polynomial(EXP64_BOTTOM)
-_odd32 = polynomial(TANH32)
+ROUNDING32, ROUNDING64, BIAS32, BIAS64 = 1.5 * 2.0**23, 1.5 * 2.0**52, 127, 1023
+less_one32, less_one64 = less_one(EXP32), less_one(EXP64)
+exp32 = exponential(ROUNDING32, less_one32, -104.0, 89.0)
+exp64 = exponential(ROUNDING64, less_one64, -746.0, 710.0)
+sigmoid32 = logistic(ROUNDING32 + BIAS32 - 30, less_one32, -105.0, 30.0, 2.0**-30)
+sigmoid64 = logistic(ROUNDING64 + BIAS64 - 60, less_one64, -747.0, 50.0, 2.0**-60)
+
+
+@device
+def tanh32(x):
+    """One path, one division: faster than ``hyperbolic`` would be, and less exact."""
+    size, most, large = absolute(x), splat(x, 15.0), splat(x, ROUNDING32 + BIAS32)
+    size = where_less(most, size, most, size)
+    t = multiply_add(size, splat(x, -2.0 * LOG2_E), large)
+    # ln 2 in one part: the larger n is, the less r counts.
+    u = less_one32(multiply_add(t - large, splat(x, LN2), size + size))
+    power, one = power_of_two(t), splat(x, 1.0)
+    above, below = multiply_add(power, u, power - one), multiply_add(power, u, power + one)
+    return copy_sign(above / below, x)
+
+
 _odd64 = quotient(TANH64_TOP, TANH64_BOTTOM)
-
-
-@device
-def _near_one32(r):
-    return multiply_add(_tail32(r), r * r, r) + splat(r, 1.0)
-
-
-@device
-def _near_one64(r):
-    z = r * r
-    p = r * _top64(z)
-    return multiply_add(splat(r, 2.0), p / (_bottom64(z) - p), splat(r, 1.0))
-
-
-exp32, exp64 = exponential(RANGE32, _near_one32), exponential(RANGE64, _near_one64)
-tanh32 = hyperbolic(exp32, device(lambda z: z * _odd32(z)))
 tanh64 = hyperbolic(exp64, device(lambda z: z * _odd64(z)))
 log32 = logarithm(polynomial(LOG32), LARGEST[32])
 log64 = logarithm(quotient(LOG64_TOP, LOG64_BOTTOM), LARGEST[64])
@@ -236,9 +257,14 @@ def _chosen(x, y, a, b):
     return lambda x, y, a, b: either(x, y, a, b)
 
 
+exp = by_type("exp", device(lambda x: math.exp(x)), exp32, exp64)
+const = device(lambda x, v: typed(x, v))
+sigmoid_number = bind(functions.sigmoid, device, {functions.const: const, functions.exp: exp})
+
 STUBS = {
-    functions.const: device(lambda x, v: typed(x, v)),
-    functions.exp: by_type("exp", device(lambda x: math.exp(x)), exp32, exp64),
+    functions.const: const,
+    functions.exp: exp,
+    functions.sigmoid: by_type("sigmoid", sigmoid_number, sigmoid32, sigmoid64),
     functions.tanh: by_type("tanh", device(lambda x: math.tanh(x)), tanh32, tanh64),
     functions.log1p: by_type("log1p", device(lambda x: math.log1p(x)), log32, log64),
     functions.absolute: by_type("absolute", device(lambda x: math.fabs(x)), absolute, absolute),

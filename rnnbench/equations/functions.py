@@ -3,7 +3,8 @@
 Called as they are (Python, the CUDA simulator) they work on NumPy scalars and keep their type.
 ``const(x, v)`` is the literal v in x's type: a bare ``1.0`` would turn float32 maths into
 float64 under Numba. ``const``, ``exp``, ``tanh``, ``absolute``, ``floor``, ``log1p`` and
-``where_above`` are what a target provides; the others are written in terms of these.
+``where_above`` are what a target provides; the others are written in terms of these, though a
+target may have a faster version of those too, as the CPU has of ``sigmoid``.
 
 Where a choice depends on a NaN the result is NaN. Otherwise only the chosen value counts: what was
 computed for the other side may be NaN or infinite. A chosen value passes bit for bit.
