@@ -3,6 +3,7 @@
 The call that is timed is ``rnnbench.peers.ours``'s, the one that ``rnnbench compare`` times.
 """
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from itertools import product
 
 from rnnbench import cell_names, get_cell
 from rnnbench.conformance.features import representatives
-from rnnbench.peers import ANY_CELL, PEERS, load_peer, ours
+from rnnbench.cpu.threads import available
+from rnnbench.peers import ANY_CELL, OURS, PEERS, choose_peers, load_peer, ours
+from rnnbench.peers.rounds import Comparison
 from rnnbench.peers.workload import DIRECTIONS, TRAIN, Workload
 from rnnbench.shapes import SMALL, TINY, Shape, get_shape
 from rnnbench.target import reference_cell
@@ -117,3 +120,16 @@ def reference(cell: str, shape: str, direction: str):
 def digits(value: float) -> float:
     """Four significant digits, so that asv's tables can be read."""
     return float(f"{value:.4g}")
+
+
+def others() -> list[str]:
+    """The other libraries that are installed here."""
+    return [name for name in choose_peers() if name != OURS]
+
+
+def peer_speedup(cell: str, shape: str, direction: str) -> float:
+    """How many times as fast as the fastest of them we are; NaN where none offers the cell."""
+    with Comparison([OURS, *others()], available(), rounds=3) as comparison:
+        result = comparison.run(workload(cell, shape, direction))
+    fastest = result.fastest_peer()
+    return result.speedup(fastest) if fastest else math.nan

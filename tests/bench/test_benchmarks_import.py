@@ -44,7 +44,9 @@ def test_every_benchmark_runs(load):
     checked = next(iter(classes.values()))().setup_cache()
     assert checked and not any(checked.values())
     tracked = set()
-    for kind in classes.values():
+    for name, kind in classes.items():
+        if name.startswith("EveryPeer_"):
+            continue
         names = [n for n in dir(kind) if n.startswith(("time_", "peakmem_", "track_"))]
         assert "time_kernel" in names and len(names) >= 2
         for values in product(*kind.params):
@@ -58,6 +60,24 @@ def test_every_benchmark_runs(load):
                     assert method(checked, *values) > 0 and isinstance(method.unit, str)
                     tracked.add(name)
     assert tracked == {"track_reference_speedup", "track_sgemm_share"}
+
+
+def test_the_ratio_to_other_libraries_is_tracked_where_there_are_any(load, monkeypatch):
+    kernels, common = load("kernels"), load("common")
+    kinds = [c for n, c in benchmark_classes(kernels).items() if n.startswith("EveryPeer_")]
+    assert [kind.cell for kind in kinds] == common.every_shape()[0]
+    benchmark = kinds[0]()
+    shape, direction = (values[0] for values in kinds[0].params)
+    fine = {common.key(kinds[0].cell, shape): ""}
+    monkeypatch.setattr(common, "others", lambda: [])
+    with pytest.raises(NotImplementedError, match="no other library"):
+        benchmark.setup(fine, shape, direction)
+    monkeypatch.setattr(common, "others", lambda: ["rnnbench"])  # ourselves, once more
+    benchmark.setup(fine, shape, direction)
+    with pytest.raises(RuntimeError, match="not timed: wrong"):
+        benchmark.setup(dict.fromkeys(fine, "wrong"), shape, direction)
+    monkeypatch.setattr(common, "peer_speedup", lambda *what: 1.23456)
+    assert benchmark.track_peer_speedup(fine, shape, direction) == 1.235
 
 
 def test_what_each_profile_runs(load, monkeypatch):
