@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnbench.bind import bind
-from rnnbench.checks import Problem
 from rnnbench.equations import functions
+from rnnbench.problem import Problem
 from rnnbench.spec import SCALAR, CellSpec, Term
 from rnnbench.target import Forward, Gradients, Target
 

@@ -11,16 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnbench.cells import get_cell
-from rnnbench.checks import (
-    DTYPES,
-    Prepared,
-    Problem,
-    check_array,
-    check_params,
-    check_problem,
-    check_upstream,
-)
+from rnnbench.checks import DTYPES, check_array
 from rnnbench.errors import InputError, unknown
+from rnnbench.problem import Prepared, Problem, check_params, check_problem, check_upstream
 from rnnbench.spec import Cell
 
 TARGETS = ("cpu", "cuda", "plain", "reference")

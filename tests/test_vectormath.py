@@ -102,9 +102,8 @@ EXACT = {
     vector_tanh: np.tanh,
     vector_log1p: np.log1p,
 }
-# The largest error over all float32 and over the sample of float64, rounded up, with fused
-# multiply-adds or without: closer than what the module says, so that a coefficient's last digits
-# tell.
+# The largest error over all float32 and a sample of float64, rounded up, with fused multiply-adds or
+# without: closer than what the module says, so that a coefficient's last digits tell.
 WORST = {
     vector_exp: {np.float32: 1.05, np.float64: 1.1},
     vector_sigmoid: {np.float32: LARGEST_ERROR, np.float64: LARGEST_ERROR},
@@ -135,37 +134,31 @@ def scan(function):
     that number, so that both a flush to zero and a subnormal number pass.
     """
     maths, info = equation(function), np.finfo(np.float32)
-    smallest, largest, exponent = float(info.tiny), float(info.max), np.uint64(0x7FF << 52)
-    epsilon = float(info.eps)
+    smallest, largest, epsilon = float(info.tiny), float(info.max), float(info.eps)
+    exponent = np.uint64(0x7FF << 52)
 
     @python_entry
     def worst(first, stop):
-        bits, x64 = np.empty(CHUNK, np.uint32), np.empty(CHUNK)
-        x32, got, want = bits.view(np.float32), np.empty(CHUNK, np.float32), np.empty(CHUNK)
-        binade = np.empty(CHUNK)
-        found = 0.0
+        bits, got = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.float32)
+        x64, want, binade = np.empty(CHUNK), np.empty(CHUNK), np.empty(CHUNK)
+        x32, found = bits.view(np.float32), 0.0
         for at in range(first, stop, CHUNK):
-            for i in range(CHUNK):
-                bits[i] = at + i
-            for i in range(CHUNK):
-                x64[i] = x32[i]
+            bits[:] = np.arange(at, at + CHUNK)
+            x64[:] = x32
             for i in range(0, CHUNK, lanes_of(x32)):
                 store(got, i, maths(load(x32, i)))
             for i in range(0, CHUNK, lanes_of(x64)):
                 store(want, i, maths(load(x64, i)))
-            want_bits, binade_bits = want.view(np.uint64), binade.view(np.uint64)
+            binade.view(np.uint64)[:] = want.view(np.uint64) & exponent
             for i in range(CHUNK):
-                binade_bits[i] = want_bits[i] & exponent
-            for i in range(CHUNK):
-                error = abs(got[i] - want[i]) / max(binade[i] * epsilon, smallest * epsilon)
-                if abs(want[i]) < smallest:
-                    error *= epsilon
+                ulp = smallest if abs(want[i]) < smallest else binade[i] * epsilon
+                error = abs(got[i] - want[i]) / ulp
                 infinite = want[i] > largest and got[i] == np.inf
                 if infinite or (np.isnan(x32[i]) and np.isnan(got[i])):
                     error = 0.0
-                found = error if error > found else found
+                found = found if error <= found else error
                 if np.isnan(error):
-                    found = np.inf
+                    return np.inf
         return found
 
     return worst

@@ -11,7 +11,7 @@ from rnnbench.cpu import moves
 from rnnbench.cpu.forward import gate_rows, move, multiply, own_units, run_row
 from rnnbench.cpu.jit import Kernel, device, vector_bytes
 from rnnbench.cpu.native import barrier, invoke8, word
-from rnnbench.cpu.pointwise import source_row, stage_row
+from rnnbench.cpu.places import source_row, stage_row
 from rnnbench.cpu.tile import K_BLOCK, WIDEST
 
 VECTOR = vector_bytes()

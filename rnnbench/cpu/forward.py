@@ -9,7 +9,7 @@ import rnnbench.cpu.table as at
 from rnnbench.cpu import moves
 from rnnbench.cpu.jit import Kernel, device, vector_bytes
 from rnnbench.cpu.native import barrier, invoke8, invoke14, word
-from rnnbench.cpu.pointwise import source_row, stage_row
+from rnnbench.cpu.places import source_row, stage_row
 from rnnbench.cpu.tile import WIDEST
 
 VECTOR = vector_bytes()

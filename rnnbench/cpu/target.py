@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnbench.checks import Prepared, Problem, check_count
+from rnnbench.checks import check_count
 from rnnbench.cpu import products
 from rnnbench.cpu.frame import Frame
 from rnnbench.cpu.layout import BackwardLayout, ForwardLayout
@@ -14,6 +14,7 @@ from rnnbench.cpu.table import Base
 from rnnbench.cpu.threads import available, team_of
 from rnnbench.cpu.tile import lanes
 from rnnbench.cpu.weights import read_small, write_small
+from rnnbench.problem import Prepared, Problem
 from rnnbench.spec import MATRIX
 from rnnbench.target import Forward, Gradients, Target
 

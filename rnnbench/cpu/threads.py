@@ -15,6 +15,7 @@ import numpy as np
 
 from rnnbench.cpu.jit import cached
 from rnnbench.cpu.native import (
+    announce,
     exchange,
     invoke2,
     load_acquire,
@@ -26,8 +27,8 @@ from rnnbench.cpu.native import (
 
 # Words of a worker's box, on cache lines of their own: the number of the last job handed over (by
 # the caller), of the last one done and whether it is awake (by the worker), whether it must stay
-# awake (by the caller), then the job.
-GIVEN, DONE, AWAKE, WANTED, KERNEL, TABLE, PART = 0, 8, 16, 24, 1, 2, 3
+# awake (by the caller), then the job. SLEEPERS: whether the caller sleeps until it is done.
+GIVEN, DONE, SLEEPERS, AWAKE, WANTED, KERNEL, TABLE, PART = 0, 8, 9, 16, 24, 1, 2, 3
 BOX = 32
 SPINS = 10_000  # rests before a worker sleeps: about a fifth of a millisecond
 
@@ -42,7 +43,7 @@ def serve(box, last):
         if given != last:
             invoke2(word(box, KERNEL), (word(box, TABLE), word(box, PART)))
             last = given
-            store_release(box + 8 * DONE, given)
+            announce(box + 8 * DONE, given, box + 8 * SLEEPERS)
             spins = 0
         elif spins > SPINS:
             exchange(box + 8 * AWAKE, 0)  # in one order with the caller's wish
@@ -69,7 +70,7 @@ def together(kernel, table, boxes, parts):
         box = boxes[i - 1]
         done = load_acquire(box + 8 * DONE)
         while done != word(box, GIVEN):
-            done = wait_while(box + 8 * DONE, done)
+            done = wait_while(box + 8 * DONE, done, box + 8 * SLEEPERS)
 
 
 def aligned(count: int) -> np.ndarray:

@@ -10,8 +10,8 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 
-from rnnbench.checks import Problem
 from rnnbench.cuda.plan import Plan
+from rnnbench.problem import Problem
 from rnnbench.spec import INPUT, SCALAR
 
 

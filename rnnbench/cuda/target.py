@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import cuda
 
-from rnnbench.checks import Problem, check_count
+from rnnbench.checks import check_count
 from rnnbench.cuda.backward import add_columns, backward_kernel
 from rnnbench.cuda.forward import forward_kernel
 from rnnbench.cuda.gemm import LARGEST_TILE, TILE, Matrix, gemm
@@ -22,6 +22,7 @@ from rnnbench.cuda.memory import (
 )
 from rnnbench.cuda.plan import Plan, make_plan
 from rnnbench.errors import InputError, MissingDependency
+from rnnbench.problem import Problem
 from rnnbench.spec import INPUT
 from rnnbench.target import Forward, Gradients, Target
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnbench.cells import cell_names, get_cell
-from rnnbench.checks import Problem, check_problem, check_upstream
 from rnnbench.errors import InputError
+from rnnbench.problem import Problem, check_problem, check_upstream
 from rnnbench.spec import Cell
 
 

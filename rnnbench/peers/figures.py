@@ -150,7 +150,7 @@ def cells(names: Sequence[str], shapes: Sequence[Shape], threads: int, rounds: i
 def against(workload: Workload, base: Workload, own: list[float], theirs: list[float]) -> dict:
     """A cell's row, from the seconds of its rounds and of the LSTM's."""
     stages, seconds = len(get_cell(workload.cell).spec.stages), spread(own)
-    per_gate = quotients(own, theirs, workload.flops() / base.flops())
+    per_gate = quotients(own, theirs, base.flops() / workload.flops())
     limit = ONE_STAGE if stages == 1 else MORE_STAGES
     return {
         "status": TIMED,
