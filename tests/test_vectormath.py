@@ -102,8 +102,8 @@ EXACT = {
     vector_tanh: np.tanh,
     vector_log1p: np.log1p,
 }
-# The largest error over all float32 and a sample of float64, rounded up, with fused multiply-adds or
-# without: closer than what the module says, so that a coefficient's last digits tell.
+# The largest error over all float32 and a sample of float64, rounded up, with fused multiply-adds
+# or without: closer than what the module says, so that a coefficient's last digits tell.
 WORST = {
     vector_exp: {np.float32: 1.05, np.float64: 1.1},
     vector_sigmoid: {np.float32: LARGEST_ERROR, np.float64: LARGEST_ERROR},

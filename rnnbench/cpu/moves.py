@@ -3,9 +3,7 @@
 One compiled kernel, ``move``, does them all, each known by a number. Addresses and steps in bytes.
 """
 
-from rnnbench.cpu.jit import Kernel, device, vector_bytes
-from rnnbench.cpu.native import word
-from rnnbench.cpu.simd import (
+from rnnbench.cpu.access import (
     element_bytes,
     fetch,
     fetch_one,
@@ -15,6 +13,8 @@ from rnnbench.cpu.simd import (
     transpose,
     zero_of,
 )
+from rnnbench.cpu.jit import Kernel, device, vector_bytes
+from rnnbench.cpu.native import word
 from rnnbench.cpu.tile import WIDEST
 
 VECTOR = vector_bytes()

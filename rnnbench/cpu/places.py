@@ -1,4 +1,4 @@
-"""Where a stage reads and writes, as texts of addresses; the loops of pointwise.py consist of them."""
+"""Where a stage reads and writes, as texts of addresses: pointwise.py makes its loops of them."""
 
 import rnnbench.cpu.table as at
 from rnnbench.cpu.jit import device

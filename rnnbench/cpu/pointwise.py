@@ -12,13 +12,13 @@ Running gradients clear themselves: who reads one for the last time leaves zeros
 from numba.extending import overload
 
 import rnnbench.cpu.table as at
+from rnnbench.cpu.access import fetch, nought, put
 from rnnbench.cpu.celltype import CellType
 from rnnbench.cpu.functions import equation
 from rnnbench.cpu.jit import OPTIONS, Kernel, device, vector_bytes
 from rnnbench.cpu.native import word
 from rnnbench.cpu.places import Stage, clear, load, source_row, stage_row, store
 from rnnbench.cpu.plan import Plan, make_plan
-from rnnbench.cpu.simd import fetch, nought, put
 
 VECTOR = vector_bytes()
 

@@ -47,7 +47,7 @@ FIGURES = {
         figures.steps,
         tables.show_steps,
         figures.DEFINITIONS["steps"],
-        lambda: ONE,
+        lambda: FEW,
         tuple(square(100, 1, H) for H in (64, 256, 512)),
     ),
 }
