@@ -10,8 +10,6 @@ from rich.table import Table
 from rnnbench.peers.rounds import TIMED
 from rnnbench.peers.show import digits
 
-WIDEST_NAME = 24  # a variant's name may be longer; it is folded
-
 
 def show_head(console: Console, head: dict) -> None:
     machine = head["machine"]
@@ -34,7 +32,7 @@ def table_of(title: str, *columns: str, left: int = 1) -> Table:
     )
     for k, column in enumerate(columns):
         if k < left:
-            table.add_column(column, overflow="fold", max_width=WIDEST_NAME)
+            table.add_column(column, overflow="fold")  # a variant's name may be long
         else:
             table.add_column(column, justify="right", no_wrap=True)
     return table

@@ -195,15 +195,15 @@ def test_a_known_line():
     assert line == pytest.approx(
         {"per_step": 5, "intercept": 2, "r_squared": 1, "largest_residual": 0}, abs=1e-9
     )
-    # By relative errors: 1, 1, 1.5 at 1, 2, 3 is nearer to its low values than the plain line.
-    line = growth.straight_line([1, 2, 3], [1.0, 1.0, 1.5])
-    weights = 1 / np.array([1.0, 1.0, 1.5])
-    exact = np.linalg.lstsq(
-        np.array([[1, 1], [2, 1], [3, 1]]) * weights[:, None], np.ones(3), rcond=None
-    )[0]
-    assert [line["per_step"], line["intercept"]] == pytest.approx(list(exact))
-    off = np.abs(exact[0] * np.arange(1, 4) + exact[1] - [1, 1, 1.5]) * weights
-    assert line["largest_residual"] == pytest.approx(off.max()) and 0 < line["r_squared"] < 1
+    # a line by relative errors, once furthest below a point, once above it
+    T = np.array([1.0, 2, 3])
+    for values in ([1.0, 1.0, 1.5], [1.0, 1.5, 1.5]):
+        line, y = growth.straight_line(T, values), np.array(values)
+        exact = np.linalg.lstsq(np.stack([T / y, 1 / y], axis=1), np.ones(3), rcond=None)[0]
+        assert [line["per_step"], line["intercept"]] == pytest.approx(list(exact))
+        off = np.abs((exact[0] * T + exact[1]) / y - 1)
+        assert line["largest_residual"] == pytest.approx(off.max())
+        assert line["r_squared"] == pytest.approx(1 - np.sum((off * y) ** 2) / (3 * y.var()))
     assert growth.straight_line([1, 2, 3], [1.0, None, 2.0]) is None
     assert growth.straight_line([1, 2, 3], [4, 4, 4]) is None
 
@@ -383,6 +383,37 @@ def test_wide_figures_fit():
     (first,) = (line for line in lines if line.startswith("gated_antisymmetric_rnn "))
     assert "> 1.3" in first and "9990–10989" in first
     assert any("≤ 1.6" in line for line in lines)
+
+
+def test_the_names_of_variants_are_shown_whole(tmp_path):
+    cell = "lstm[projection=True]"
+    for figure, end in (("cells", " "), ("steps", ", forward")):  # in a row, in a title
+        arguments = "--cell", cell, "--shape", SHAPE.name, "--rounds", 1, "--threads", 1
+        lines = measured(tmp_path, figure, *arguments)[1].splitlines()
+        assert any(line.startswith(cell + end) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("measure", "key", "want"),
+    [
+        (figures.cells, "per_slot", 2),
+        (figures.cells, "per_gate", 2 * 8 / 6),  # row blocks of lstm, gru
+        (figures.dtype, "ratio", 2 / 20),
+        (figures.threads, "speedup", 2 / 0.5),
+    ],
+)
+def test_what_is_divided_by_what(measure, key, want, monkeypatch):
+    """The gru takes 2 seconds, the lstm one; float64 tenfold; four threads a quarter."""
+
+    def checked(workload, threads):
+        seconds = 2 if workload.cell == "gru" else 1
+        many = measure is figures.threads and threads == 4
+        return lambda: seconds * (10 if isinstance(workload, Wide) else 1) / (4 if many else 1)
+
+    monkeypatch.setattr(figures, "checked", checked)
+    monkeypatch.setattr(figures, "median_seconds", lambda run: run())
+    for row in measure(["gru"], [SHAPE], 4, 3, print):
+        assert row[key]["rounds"] == pytest.approx([want] * 3)
 
 
 def test_the_judgement_is_of_the_timed_call():
