@@ -15,6 +15,7 @@ from rnnbench.cpu.places import source_row, stage_row
 from rnnbench.cpu.tile import K_BLOCK, WIDEST
 
 VECTOR = vector_bytes()
+TALLEST = 96  # rows whose slots stay in the second-level cache while x's columns take turns
 
 
 @device
@@ -57,7 +58,7 @@ def through(table, run, t, now, local, b0, b1, unit_part, unit_parts):
             multiply(
                 table, c, d_row, c, d_row, a + first * line, line, VECTOR // word(table, at.LANES),
                 word(table, at.ROWS) * line, panel + u % WIDEST * VECTOR, WIDEST * VECTOR,
-                K, word(here, at.GROUPS), end - first, n,
+                K, word(here, at.GROUPS), end - first, n, 0,
             )  # fmt: skip
             u += n
 
@@ -136,7 +137,7 @@ def parameter_gradients(table, k, rows, fresh, part, parts):
                         table, c, c_row, begin, begin_row,
                         word(use, at.STRIPS) + (s * ROWS + last) * VECTOR, VECTOR // lanes, -VECTOR,
                         0, slots + last * line, -line, depth, 1,
-                        min(lanes, word(run, at.K) - s * lanes), vectors,
+                        min(lanes, word(run, at.K) - s * lanes), vectors, c + lanes * c_row,
                     )  # fmt: skip
 
 
@@ -181,7 +182,7 @@ def input_gradient(table, t0, r0, r1):
                 table, c, dx_row, begin, begin_row, a, line, VECTOR // lanes, ROWS * line,
                 word(run, at.DUAL) + u // WIDEST * word(run, at.DUAL_PANEL), WIDEST * VECTOR,
                 word(run, at.COUNT) * Q * lanes, word(here, at.GROUPS), r1 - r0,
-                min(WIDEST, vectors - u),
+                min(WIDEST, vectors - u), 0,
             )  # fmt: skip
     if word(table, at.INPUT_RUNS) == 0:
         move(table, moves.FILL, dx, dx_row, r1 - r0, word(table, at.ZEROS), vectors, 0, 0)
@@ -230,7 +231,9 @@ def backward(kind, table, part):
         barrier(barriers, parts)
         for k in range(stages):
             parameter_gradients(table, k, rows, 1 if reverse == 0 else 0, part, parts)
-        input_gradient(table, t0, rows * part // parts, rows * (part + 1) // parts)
+        end = rows * (part + 1) // parts
+        for r in range(rows * part // parts, end, TALLEST):
+            input_gradient(table, t0, r, min(end, r + TALLEST))
         barrier(barriers, parts)
     for i in range(runs):
         hand_out(table, run_row(table, i), part, parts)

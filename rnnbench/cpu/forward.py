@@ -8,7 +8,7 @@ steps, and where other threads have other units of its rows it waits for them af
 import rnnbench.cpu.table as at
 from rnnbench.cpu import moves
 from rnnbench.cpu.jit import Kernel, device, vector_bytes
-from rnnbench.cpu.native import barrier, invoke8, invoke14, word
+from rnnbench.cpu.native import barrier, invoke8, invoke15, word
 from rnnbench.cpu.places import source_row, stage_row
 from rnnbench.cpu.tile import WIDEST
 
@@ -38,10 +38,12 @@ def gate_rows(run, i, width, unit):
 
 
 @device
-def multiply(table, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors):
-    invoke14(
+def multiply(
+    table, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, ahead
+):  # fmt: skip
+    invoke15(
         word(table, at.PRODUCT),
-        (c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors),
+        (c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, ahead),
     )
 
 
@@ -104,7 +106,7 @@ def group_product(table, here, run, g, a, a_row, local, rows):
     vectors, K = word(run, at.COUNT) * word(here, at.Q), word(run, at.K)
     multiply(
         table, c, line, s, s_row, a, a_row, VECTOR // word(table, at.LANES), 0,
-        word(run, at.PANELS) + g * word(run, at.PANEL), vectors * VECTOR, K, 1, rows, vectors,
+        word(run, at.PANELS) + g * word(run, at.PANEL), vectors * VECTOR, K, 1, rows, vectors, 0,
     )  # fmt: skip
 
 

@@ -56,7 +56,7 @@ class Direction:
                 at.BARRIERS: Place(Base.BARRIERS),
                 at.X: Place(Base.X),
                 at.X_VECTORS: f.source_vectors(-1),
-                at.PRODUCT: tile.product.address(numbers(f.dtype), 14),
+                at.PRODUCT: tile.product.address(numbers(f.dtype), 15),
                 at.MOVE: moves.move.address(numbers(f.dtype), 8),
                 at.AT_STAGES: self.at_stages,
                 at.AT_SOURCES: self.at_sources,

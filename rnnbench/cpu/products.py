@@ -5,14 +5,14 @@ import numpy as np
 from rnnbench.cpu import tile
 from rnnbench.cpu.jit import cached, vector_bytes
 from rnnbench.cpu.memory import address
-from rnnbench.cpu.native import invoke14, numbers
+from rnnbench.cpu.native import invoke15, numbers
 from rnnbench.cpu.tile import WIDEST, lanes
 
 
 @cached
 def call(kernel, arguments):
     """One product."""
-    invoke14(kernel, arguments)
+    invoke15(kernel, arguments)
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -24,12 +24,12 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     panels[:, :N] = b
     panels = np.ascontiguousarray(panels.reshape(K, blocks, columns).transpose(1, 0, 2))
     result = np.zeros((M, blocks * columns), a.dtype)
-    kernel = tile.product.address(numbers(a.dtype.name), 14)
+    kernel = tile.product.address(numbers(a.dtype.name), 15)
     row, line = result.strides[0], WIDEST * vector_bytes()
     for i in range(blocks if M and K else 0):
         c = address(result) + i * line
         at_a, at_b = address(a), address(panels) + i * K * line
         a_row, a_k = K * a.itemsize, a.itemsize
-        arguments = (c, row, c, row, at_a, a_row, a_k, 0, at_b, line, K, 1, M, WIDEST)
+        arguments = (c, row, c, row, at_a, a_row, a_k, 0, at_b, line, K, 1, M, WIDEST, 0)
         call(kernel, arguments)
     return result[:, :N].copy()

@@ -19,6 +19,7 @@ from rnnbench.cpu.jit import Kernel, device, registers, vector_bytes
 INT = ir.IntType(64)
 UNROLL = 4
 WIDEST = 4 if registers() >= 32 else 2  # vectors side by side in a tile
+VECTOR = vector_bytes()
 K_BLOCK = 128  # k's of a panel that stay in the first-level cache between row tiles
 
 
@@ -189,72 +190,36 @@ def columns(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks,
 
 
 @Kernel
-def product(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors):
+def product(
+    kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, ahead
+):
     """C (rows × vectors) = S + A · B (blocks·K × vectors).
 
     A's element k of block j lies at a_row·row + a_block·j + a_k·k; B's line k at b_k·k, its vectors
     side by side, and so are those of C and S. S may be C itself; s_row = 0 starts every row alike.
+    ``ahead``: what to fetch into the cache meanwhile; 0: B's next lines.
     """
     while vectors > 0:
         parts = -(-vectors // WIDEST)
         n = -(-vectors // parts)
-        line = n * vector_bytes_here
-        k0, j0 = 0, 0
-        a0, b0, s0, s0_row = a, b, s, s_row
-        if blocks == 1:
-            while k0 < K:
-                depth = min(K_BLOCK, K - k0) if rows > 8 else K - k0
-                columns(
-                    kind,
-                    c,
-                    c_row,
-                    s0,
-                    s0_row,
-                    a0,
-                    a_row,
-                    a_k,
-                    a_block,
-                    b0,
-                    b_k,
-                    depth,
-                    1,
-                    rows,
-                    n,
-                    b0 + depth * b_k,
-                )
-                k0 += depth
-                a0 += depth * a_k
-                b0 += depth * b_k
-                s0, s0_row = c, c_row
-        else:
-            while j0 < blocks:
-                depth = min(max(1, K_BLOCK // K), blocks - j0) if rows > 8 else blocks - j0
-                columns(
-                    kind,
-                    c,
-                    c_row,
-                    s0,
-                    s0_row,
-                    a0,
-                    a_row,
-                    a_k,
-                    a_block,
-                    b0,
-                    b_k,
-                    K,
-                    depth,
-                    rows,
-                    n,
-                    b0 + depth * K * b_k,
-                )
-                j0 += depth
-                a0 += depth * a_block
-                b0 += depth * K * b_k
-                s0, s0_row = c, c_row
+        line = n * VECTOR
+        a0, b0, s0, s0_row, done = a, b, s, s_row, 0
+        while done < blocks * K:
+            depth, times = K, blocks
+            if rows > 8 and blocks > 1:
+                times = min(max(1, K_BLOCK // K), blocks - done // K)
+            elif rows > 8:
+                depth = min(K_BLOCK, K - done)
+            coming = ahead if ahead else b0 + depth * times * b_k
+            columns(
+                kind, c, c_row, s0, s0_row, a0, a_row, a_k, a_block, b0, b_k, depth, times,
+                rows, n, coming,
+            )  # fmt: skip
+            done += depth * times
+            a0 += times * a_block if blocks > 1 else depth * a_k
+            b0 += depth * times * b_k
+            s0, s0_row = c, c_row
         c += line
         s += line
         b += line
         vectors -= n
-
-
-vector_bytes_here = vector_bytes()
