@@ -113,18 +113,24 @@ def infer_sizes(cell: Cell, params: Mapping, input_size: int | None) -> dict[str
     """
     if not isinstance(params, Mapping):
         raise InputError(f"params is a {type(params).__name__}; needs a mapping name -> array")
-    spec = cell.spec
-    names = [p.name for p in spec.parameters]
+    names = [p.name for p in cell.spec.parameters]
     for name in params:
         if name not in names:
             raise unknown(f"parameter of {cell.name}", name, names)
-    sizes = {} if input_size is None else {"I": input_size}
-    for p in spec.parameters:
-        if p.name not in params:
+    for name in names:
+        if name not in params:
             raise InputError(
-                f"parameter {p.name!r} of {cell.name} is missing; needs {', '.join(names)}"
+                f"parameter {name!r} of {cell.name} is missing; needs {', '.join(names)}"
             )
-        shape = as_array(f"parameter {p.name}", params[p.name]).shape
+    shapes = tuple(as_array(f"parameter {name}", params[name]).shape for name in names)
+    return dict(sizes_of_shapes(cell, shapes, input_size))
+
+
+@functools.lru_cache(maxsize=256)
+def sizes_of_shapes(cell: Cell, shapes: tuple, input_size: int | None) -> dict[str, int]:
+    """Widths from the shapes of a cell's parameters, in its order."""
+    spec, sizes = cell.spec, {} if input_size is None else {"I": input_size}
+    for p, shape in zip(spec.parameters, shapes, strict=True):
         if len(shape) != {MATRIX: 2, BIAS: 1, UNIT: 2, SCALAR: 0}[p.kind]:
             raise InputError(f"parameter {p.name} has shape {shape}; a {p.kind} is expected")
         if p.kind != SCALAR:
@@ -140,11 +146,11 @@ def infer_sizes(cell: Cell, params: Mapping, input_size: int | None) -> dict[str
                 f"cell {cell.name} adds x itself and needs {letter} = I; x has I={sizes['I']}, "
                 f"the parameters have {letter}={sizes[letter]}"
             )
-    for p in spec.parameters:
+    for p, shape in zip(spec.parameters, shapes, strict=True):
         expected = p.shape(sizes)
-        if np.shape(params[p.name]) != expected:
+        if shape != expected:
             raise InputError(
-                f"parameter {p.name} has shape {np.shape(params[p.name])}; needs {expected} "
+                f"parameter {p.name} has shape {shape}; needs {expected} "
                 f"for {', '.join(f'{k}={v}' for k, v in sizes.items())}"
             )
     return sizes

@@ -22,14 +22,14 @@ import json, sys
 import numpy as np
 import rnnbench
 from rnnbench.conformance.kernel_checks import everything
-from rnnbench.cpu import backward, forward, moves, pointwise, tile
+from rnnbench.cpu import backward, forward, moves, panels, pointwise
 from rnnbench.params import random_case
 
 target, sums = rnnbench.get_target("cpu"), {}
 for cell in sys.argv[1:]:
     got = everything(target, random_case(cell, dtype=np.float32, seed=3))
     sums[cell] = [float(v.astype(np.float64).sum()) for v in got.values()]
-kernels = [forward.forward, backward.backward, tile.product, moves.move]
+kernels = [forward.forward, backward.backward, panels.product, moves.move]
 kernels += [pointwise.forward_stage, pointwise.backward_stage]
 misses = sum(sum(k.dispatcher.stats.cache_misses.values()) for k in kernels)
 print(json.dumps([sums, misses]))

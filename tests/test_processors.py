@@ -20,7 +20,7 @@ import json, re, sys
 import numpy as np
 import rnnbench
 from rnnbench.conformance.kernel_checks import everything
-from rnnbench.cpu import backward, forward, jit, moves, pointwise, tile
+from rnnbench.cpu import backward, forward, jit, moves, panels, pointwise
 from rnnbench.params import random_case
 
 worst = {}
@@ -33,7 +33,7 @@ for cell in ("lstm", "mut1", "elman_tanh"):
                 error = np.abs(got - want[name]).max() / max(1, np.abs(want[name]).max())
                 size = error / np.finfo(dtype).eps
                 worst[np.dtype(dtype).name] = max(worst.get(np.dtype(dtype).name, 0), float(size))
-kernels = [forward.forward, backward.backward, tile.product, moves.move]
+kernels = [forward.forward, backward.backward, panels.product, moves.move]
 kernels += [pointwise.forward_stage, pointwise.backward_stage]
 text = "".join(t for k in kernels for t in k.dispatcher.inspect_asm().values())
 found = [word for word in sys.argv[1:] if re.search(re.escape(word) + r"(?![0-9])", text)]

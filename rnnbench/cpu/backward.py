@@ -55,12 +55,14 @@ def through(table, run, t, now, local, b0, b1, unit_part, unit_parts):
             n = min(WIDEST - u % WIDEST, hi - u)
             c = d + first * d_row + u * VECTOR
             panel = word(run, at.DUAL) + u // WIDEST * word(run, at.DUAL_PANEL)
+            panels = (hi - u) // WIDEST if n == WIDEST else 1
             multiply(
                 table, c, d_row, c, d_row, a + first * line, line, VECTOR // word(table, at.LANES),
                 word(table, at.ROWS) * line, panel + u % WIDEST * VECTOR, WIDEST * VECTOR,
                 K, word(here, at.GROUPS), end - first, n, 0,
+                panels, WIDEST * VECTOR, WIDEST * VECTOR, word(run, at.DUAL_PANEL),
             )  # fmt: skip
-            u += n
+            u += n * panels
 
 
 @device
@@ -138,6 +140,7 @@ def parameter_gradients(table, k, rows, fresh, part, parts):
                         word(use, at.STRIPS) + (s * ROWS + last) * VECTOR, VECTOR // lanes, -VECTOR,
                         0, slots + last * line, -line, depth, 1,
                         min(lanes, word(run, at.K) - s * lanes), vectors, c + lanes * c_row,
+                        1, 0, 0, 0,
                     )  # fmt: skip
 
 
@@ -182,7 +185,7 @@ def input_gradient(table, t0, r0, r1):
                 table, c, dx_row, begin, begin_row, a, line, VECTOR // lanes, ROWS * line,
                 word(run, at.DUAL) + u // WIDEST * word(run, at.DUAL_PANEL), WIDEST * VECTOR,
                 word(run, at.COUNT) * Q * lanes, word(here, at.GROUPS), r1 - r0,
-                min(WIDEST, vectors - u), 0,
+                min(WIDEST, vectors - u), 0, 1, 0, 0, 0,
             )  # fmt: skip
     if word(table, at.INPUT_RUNS) == 0:
         move(table, moves.FILL, dx, dx_row, r1 - r0, word(table, at.ZEROS), vectors, 0, 0)

@@ -8,11 +8,12 @@ steps, and where other threads have other units of its rows it waits for them af
 import rnnbench.cpu.table as at
 from rnnbench.cpu import moves
 from rnnbench.cpu.jit import Kernel, device, vector_bytes
-from rnnbench.cpu.native import barrier, invoke8, invoke15, word
+from rnnbench.cpu.native import barrier, invoke8, invoke19, word
 from rnnbench.cpu.places import source_row, stage_row
 from rnnbench.cpu.tile import WIDEST
 
 VECTOR = vector_bytes()
+HOT = 16_384  # bytes
 
 
 @device
@@ -39,12 +40,16 @@ def gate_rows(run, i, width, unit):
 
 @device
 def multiply(
-    table, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, ahead
+    table, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, ahead,
+    panels, c_panel, s_panel, b_panel,
 ):  # fmt: skip
-    invoke15(
+    invoke19(
         word(table, at.PRODUCT),
-        (c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, ahead),
-    )
+        (
+            c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, ahead,
+            panels, c_panel, s_panel, b_panel,
+        ),
+    )  # fmt: skip
 
 
 @device
@@ -96,17 +101,20 @@ def pack_dual(table, run, part, parts):
 
 
 @device
-def group_product(table, here, run, g, a, a_row, local, rows):
-    """Rows of a group's slots += A · the run's panel, or = biases + it, where the run is first."""
+def group_product(table, here, run, g, groups, a, a_row, local, rows):
+    """Rows of the slots of some groups += A · the run's panels, or = biases + it, where the run is
+    the first to reach them."""
     line, at_slot = word(here, at.LINE), word(run, at.SLOT) * word(here, at.Q) * VECTOR
     c = word(here, at.GATES) + (g * word(table, at.ROWS) + local) * line + at_slot
-    s, s_row = c, line
+    c_panel = word(table, at.ROWS) * line
+    s, s_row, s_panel = c, line, c_panel
     if word(run, at.FRESH):
-        s, s_row = word(here, at.BIAS) + g * line + at_slot, 0
+        s, s_row, s_panel = word(here, at.BIAS) + g * line + at_slot, 0, line
     vectors, K = word(run, at.COUNT) * word(here, at.Q), word(run, at.K)
     multiply(
         table, c, line, s, s_row, a, a_row, VECTOR // word(table, at.LANES), 0,
         word(run, at.PANELS) + g * word(run, at.PANEL), vectors * VECTOR, K, 1, rows, vectors, 0,
+        groups, c_panel, s_panel, word(run, at.PANEL),
     )  # fmt: skip
 
 
@@ -116,15 +124,18 @@ def inputs(table, k, lo, hi, t, local, rows):
     here, ROWS = stage_row(table, k), word(table, at.ROWS)
     Q, line = word(here, at.Q), word(here, at.LINE)
     x_row = word(table, at.X_ROW)
-    for g in range(lo // Q, -(-hi // Q)):
+    g0, g1 = lo // Q, -(-hi // Q)
+    for g in range(g0, g1):
         if word(here, at.FILL):
             to = word(here, at.GATES) + (g * ROWS + local) * line
             bias = word(here, at.BIAS) + g * line
             move(table, moves.FILL, to, line, rows, bias, line // VECTOR, 0, 0)
-        for i in range(word(table, at.INPUT_RUNS)):
-            run = run_row(table, i)
-            if word(run, at.OF_STAGE) == k:
-                group_product(table, here, run, g, word(table, at.X) + t, x_row, local, rows)
+    for i in range(word(table, at.INPUT_RUNS)):
+        run = run_row(table, i)
+        if word(run, at.OF_STAGE) == k:
+            x = word(table, at.X) + t
+            group_product(table, here, run, g0, g1 - g0, x, x_row, local, rows)
+    for g in range(g0, g1):
         for place in range(word(here, at.SLOTS)):
             if word(here, at.COPIES) >> place & 1:
                 for v in range(Q):
@@ -133,6 +144,19 @@ def inputs(table, k, lo, hi, t, local, rows):
                         x = word(table, at.X) + t + (g * Q + v) * VECTOR
                         to += (place * Q + v) * VECTOR
                         move(table, moves.ADD_ROWS, to, line, x, x_row, rows, 0, 0)
+
+
+@device
+def keep_x(table, first, rows, part, parts):
+    """A thread's share of the tape's copy of x, whose rows are whole vectors."""
+    if word(table, at.KEPT_X):
+        r0, r1 = rows * part // parts, rows * (part + 1) // parts
+        row, x_row = word(table, at.KEPT_X_ROW), word(table, at.X_ROW)
+        move(
+            table, moves.COPY_ROWS, word(table, at.KEPT_X) + (first + r0) * row, row,
+            word(table, at.X) + (first + r0) * x_row, x_row, r1 - r0,
+            x_row * word(table, at.LANES) // VECTOR, 0,
+        )  # fmt: skip
 
 
 @Kernel
@@ -154,6 +178,7 @@ def forward(kind, table, part):
     barrier(barriers, parts)
     for block in range(word(table, at.BLOCKS)):
         t0, t1 = block * steps, min(T, (block + 1) * steps)
+        keep_x(table, t0 * B, (t1 - t0) * B, part, parts)
         for k in range(stages):
             lo, hi = own_units(table, word(stage_row(table, k), at.VECTORS), unit_part, unit_parts)
             if row_parts == 1:
@@ -168,7 +193,11 @@ def forward(kind, table, part):
                 here = stage_row(table, k)
                 Q = word(here, at.Q)
                 lo, hi = own_units(table, word(here, at.VECTORS), unit_part, unit_parts)
-                for g in range(lo // Q, -(-hi // Q)):
+                g1 = -(-hi // Q)
+                # as many groups at once as stay in the first-level cache until their maths
+                some = max(1, HOT // ((b1 - b0) * word(here, at.LINE)))
+                for g in range(lo // Q, g1, some):
+                    groups = min(some, g1 - g)
                     for i in range(input_runs, runs):
                         run = run_row(table, i)
                         if word(run, at.OF_STAGE) == k:
@@ -176,9 +205,11 @@ def forward(kind, table, part):
                             a_row = word(source, at.ROW)
                             a = (t + word(run, at.SHIFT)) * B + b0
                             a = word(source, at.ADDRESS) + a * a_row
-                            group_product(table, here, run, g, a, a_row, local + b0, b1 - b0)
+                            group_product(
+                                table, here, run, g, groups, a, a_row, local + b0, b1 - b0
+                            )
                     invoke8(
                         word(table, at.STAGE_CODE),
-                        (table, k, t, g * Q, min(hi, (g + 1) * Q), local, b0, b1),
+                        (table, k, t, g * Q, min(hi, (g + groups) * Q), local, b0, b1),
                     )
                 barrier(barriers + 128 * (1 + row_part), unit_parts)

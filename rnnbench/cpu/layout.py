@@ -7,7 +7,7 @@ Only where its pieces of memory begin differs from call to call.
 import numpy as np
 
 import rnnbench.cpu.table as at
-from rnnbench.cpu import moves, pointwise, tile
+from rnnbench.cpu import moves, panels, pointwise
 from rnnbench.cpu.backward import backward
 from rnnbench.cpu.celltype import cell_type
 from rnnbench.cpu.forward import forward
@@ -56,7 +56,7 @@ class Direction:
                 at.BARRIERS: Place(Base.BARRIERS),
                 at.X: Place(Base.X),
                 at.X_VECTORS: f.source_vectors(-1),
-                at.PRODUCT: tile.product.address(numbers(f.dtype), 15),
+                at.PRODUCT: panels.product.address(numbers(f.dtype), 19),
                 at.MOVE: moves.move.address(numbers(f.dtype), 8),
                 at.AT_STAGES: self.at_stages,
                 at.AT_SOURCES: self.at_sources,
@@ -175,14 +175,18 @@ class ForwardLayout(Direction):
                     at.FILL: int(filled[k] != (1 << s.slots) - 1),
                 },
             )
-        # A tape has x itself; without one the caller's is read, but for a cell that adds x, whose
+        # A tape has x itself. What is read is the caller's, but for a cell that adds x: there the
         # rows must be whole vectors.
-        self.x = None
+        self.x, padded = None, f.source_vectors(-1) * VECTOR
         if keep or plan.copies:
-            piece = self.kept if keep else self.scratch
-            self.x = piece.add(f.T * B * f.source_vectors(-1) * VECTOR)
-        row = f.columns(-1) * f.itemsize if self.x is None else f.source_vectors(-1) * VECTOR
-        self.head({at.X_ROW: row, at.X: Place(Base.X) if self.x is None else self.x})
+            self.x = (self.kept if keep else self.scratch).add(f.T * B * padded)
+        self.by_kernel = keep and not plan.copies
+        if plan.copies:
+            self.head({at.X: self.x, at.X_ROW: padded})
+        else:
+            self.head({at.X: Place(Base.X), at.X_ROW: f.columns(-1) * f.itemsize})
+        if self.by_kernel:
+            self.head({at.KEPT_X: self.x, at.KEPT_X_ROW: padded})
         self.duals = [
             self.kept.add(f.dual_panels(r) * f.dual_panel(r)) if keep else Place(Base.NUMBER)
             for r in plan.runs

@@ -18,7 +18,9 @@ from rnnbench.cpu.native import word
 from rnnbench.cpu.tile import WIDEST
 
 VECTOR = vector_bytes()
-(PACK_UNITS, PACK_ROWS, UNPACK_UNITS, STRIP, SUM_ROWS, FILL, ADD_ROWS, CLEAR_LANES) = range(8)
+(PACK_UNITS, PACK_ROWS, UNPACK_UNITS, STRIP, SUM_ROWS, FILL, ADD_ROWS, COPY_ROWS, CLEAR_LANES) = (
+    range(9)
+)
 
 
 @device
@@ -125,6 +127,22 @@ def clear_lanes(kind, out, out_step, rows, first):
             put_one(kind, out + r * out_step + j * size, zero)
 
 
+@device
+def copy_rows(kind, out, out_step, source, source_step, rows, count):
+    """``count`` numbers of each row, zeros after them up to a whole vector."""
+    size = element_bytes(kind)
+    lanes = VECTOR // size
+    for r in range(rows):
+        to, here = out + r * out_step, source + r * source_step
+        for k in range(0, count - lanes + 1, lanes):
+            put(kind, to + k * size, fetch(kind, here + k * size))
+        whole = count // lanes * lanes
+        if whole < count:
+            put(kind, to + whole * size, nought(kind))
+            for k in range(whole, count):
+                put_one(kind, to + k * size, fetch_one(kind, here + k * size))
+
+
 @Kernel
 def move(kind, what, a, b, c, d, e, f, g):
     """One of the above, by its number, with as many of the arguments as it takes."""
@@ -142,5 +160,7 @@ def move(kind, what, a, b, c, d, e, f, g):
         fill(kind, a, b, c, d, e)
     elif what == ADD_ROWS:
         add_rows(kind, a, b, c, d, e)
+    elif what == COPY_ROWS:
+        copy_rows(kind, a, b, c, d, e, f)
     else:
         clear_lanes(kind, a, b, c, d)

@@ -64,7 +64,7 @@ def caller(count: int):
     return intrinsic(invoke)
 
 
-invoke2, invoke8, invoke15 = caller(2), caller(8), caller(15)
+invoke2, invoke8, invoke19 = caller(2), caller(8), caller(19)
 
 
 @intrinsic

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnbench.checks import check_count
-from rnnbench.cpu import products
 from rnnbench.cpu.frame import Frame
 from rnnbench.cpu.layout import BackwardLayout, ForwardLayout
+from rnnbench.cpu.matmul import matmul
 from rnnbench.cpu.memory import Block, Recycler, Scratch, address
 from rnnbench.cpu.table import Base
 from rnnbench.cpu.threads import available, team_of
@@ -99,7 +99,7 @@ class CPUTarget(Target):
             first[:, : value.shape[1]] = value
             if value.shape[1] < row:
                 first[:, value.shape[1] :] = 0
-        if layout.x is not None:
+        if layout.x is not None and not layout.by_kernel:
             inside = p.x.shape[2]
             shape = (p.T, p.B, frame.source_vectors(-1) * v)
             x = x_memory.view(shape, p.dtype, layout.x.offset)
@@ -176,4 +176,4 @@ class CPUTarget(Target):
         return Gradients(params, x, initial)
 
     def run_matmul(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return products.matmul(a, b)
+        return matmul(a, b)

@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from rnnbench.cpu.jit import Kernel, device, registers, vector_bytes
+from rnnbench.cpu.jit import registers, vector_bytes
 
 INT = ir.IntType(64)
 UNROLL = 4
@@ -34,17 +34,21 @@ def tallest(n: int) -> int:
     return min(8, (registers() - n - 1) // n // 2 * 2)
 
 
-def tile(m: int, n: int):
-    """The intrinsic (kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming).
+def tile(m: int, n: int, panels: int = 1):
+    """The intrinsic (kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming,
+    c_panel, s_panel, b_panel).
 
     k runs over ``blocks`` blocks of K; A moves by ``a_block`` between them, B goes straight on.
+    Several panels at once: n vectors of each, the panels of B, C and S so far apart.
     """
 
     def product(
-        typing, kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming
-    ):
+        typing, kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming,
+        c_panel, s_panel, b_panel,
+    ):  # fmt: skip
         def generate(context, builder, signature, args):
-            _, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, ahead = args
+            _, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, *others = args
+            ahead, c_panel, s_panel, b_panel = others
             element = context.get_value_type(kind.element)
             size = context.get_abi_sizeof(element)
             vector = ir.VectorType(element, vector_bytes() // size)
@@ -64,8 +68,12 @@ def tile(m: int, n: int):
             def row(address, stride, r):
                 return builder.add(address, builder.mul(stride, INT(r)))
 
-            def vectors_at(address):
-                return [builder.add(address, INT(v * vector_bytes())) for v in range(n)]
+            def vectors_at(address, panel):
+                return [
+                    builder.add(row(address, panel, p), INT(v * vector_bytes()))
+                    for p in range(panels)
+                    for v in range(n)
+                ]
 
             def variable(value):
                 place = cgutils.alloca_once(builder, value.type)
@@ -75,8 +83,11 @@ def tile(m: int, n: int):
             def advance(place, step):
                 builder.store(builder.add(builder.load(place), step), place)
 
+            wide = n * panels
             sums = [
-                variable(load(p, vector)) for r in range(m) for p in vectors_at(row(s, s_row, r))
+                variable(load(p, vector))
+                for r in range(m)
+                for p in vectors_at(row(s, s_row, r), s_panel)
             ]
             at_a, at_b, block = variable(a), variable(b), variable(blocks)
             line_ahead = variable(ahead)
@@ -93,18 +104,18 @@ def tile(m: int, n: int):
                 line = builder.load(line_ahead)
                 builder.call(prefetch, [builder.inttoptr(line, byte), flag(0), flag(2), flag(1)])
                 builder.store(builder.add(line, INT(64)), line_ahead)
-                panel = [load(p, vector) for p in vectors_at(builder.load(at_b))]
+                lines = [load(p, vector) for p in vectors_at(builder.load(at_b), b_panel)]
                 for r in range(m):
                     scalar = load(row(here, a_row, r), element)
                     first = builder.insert_element(
                         ir.Constant(vector, ir.Undefined), scalar, INT(0)
                     )
                     mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
-                    wide = builder.shuffle_vector(first, first, mask)
-                    for v in range(n):
-                        total = sums[r * n + v]
+                    number = builder.shuffle_vector(first, first, mask)
+                    for v in range(wide):
+                        total = sums[r * wide + v]
                         builder.store(
-                            builder.call(fma, [wide, panel[v], builder.load(total)]), total
+                            builder.call(fma, [number, lines[v], builder.load(total)]), total
                         )
                 advance(at_a, a_k)
                 advance(at_b, b_k)
@@ -133,93 +144,12 @@ def tile(m: int, n: int):
 
             loop(block, 1, one_block)
             for r in range(m):
-                for v, place in enumerate(vectors_at(row(c, c_row, r))):
-                    value = builder.load(sums[r * n + v])
+                for v, place in enumerate(vectors_at(row(c, c_row, r), c_panel)):
+                    value = builder.load(sums[r * wide + v])
                     builder.store(value, pointer(place, vector)).align = size
             return context.get_dummy_value()
 
-        return types.void(kind, *[types.int64] * 13), generate
+        return types.void(kind, *[types.int64] * 16), generate
 
-    product.__name__ = f"tile_{m}x{n}"
+    product.__name__ = f"tile_{m}x{n}x{panels}"
     return intrinsic(product)
-
-
-def column(n: int):
-    """Any number of rows by n vectors."""
-    most = tallest(n)
-    full, four, two, one = (tile(m, n) for m in (most, 4, 2, 1))
-
-    @device
-    def product(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming):
-        while rows > 0:
-            # two rows by themselves wait for the panel: two fours instead of a six and a two
-            if rows >= most and rows != most + 2:
-                full(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming)
-                m = most
-            elif rows >= 4:
-                four(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming)
-                m = 4
-            elif rows >= 2:
-                two(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming)
-                m = 2
-            else:
-                one(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming)
-                m = 1
-            c += m * c_row
-            s += m * s_row
-            a += m * a_row
-            rows -= m
-            coming += K * blocks * 64
-
-    return product
-
-
-column1, column2, column3, column4 = (column(n) for n in (1, 2, 3, 4))
-
-
-@device
-def columns(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, n, coming):
-    if n == 4:
-        column4(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
-    elif n == 3:
-        column3(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
-    elif n == 2:
-        column2(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
-    else:
-        column1(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
-
-
-@Kernel
-def product(
-    kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, ahead
-):
-    """C (rows × vectors) = S + A · B (blocks·K × vectors).
-
-    A's element k of block j lies at a_row·row + a_block·j + a_k·k; B's line k at b_k·k, its vectors
-    side by side, and so are those of C and S. S may be C itself; s_row = 0 starts every row alike.
-    ``ahead``: what to fetch into the cache meanwhile; 0: B's next lines.
-    """
-    while vectors > 0:
-        parts = -(-vectors // WIDEST)
-        n = -(-vectors // parts)
-        line = n * VECTOR
-        a0, b0, s0, s0_row, done = a, b, s, s_row, 0
-        while done < blocks * K:
-            depth, times = K, blocks
-            if rows > 8 and blocks > 1:
-                times = min(max(1, K_BLOCK // K), blocks - done // K)
-            elif rows > 8:
-                depth = min(K_BLOCK, K - done)
-            coming = ahead if ahead else b0 + depth * times * b_k
-            columns(
-                kind, c, c_row, s0, s0_row, a0, a_row, a_k, a_block, b0, b_k, depth, times,
-                rows, n, coming,
-            )  # fmt: skip
-            done += depth * times
-            a0 += times * a_block if blocks > 1 else depth * a_k
-            b0 += depth * times * b_k
-            s0, s0_row = c, c_row
-        c += line
-        s += line
-        b += line
-        vectors -= n

@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from rnnbench.cpu import tile
+from rnnbench.cpu import panels as packed
 from rnnbench.cpu.jit import cached, vector_bytes
 from rnnbench.cpu.memory import address
-from rnnbench.cpu.native import invoke15, numbers
+from rnnbench.cpu.native import invoke19, numbers
 from rnnbench.cpu.tile import WIDEST, lanes
 
 
 @cached
 def call(kernel, arguments):
     """One product."""
-    invoke15(kernel, arguments)
+    invoke19(kernel, arguments)
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -24,12 +24,11 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     panels[:, :N] = b
     panels = np.ascontiguousarray(panels.reshape(K, blocks, columns).transpose(1, 0, 2))
     result = np.zeros((M, blocks * columns), a.dtype)
-    kernel = tile.product.address(numbers(a.dtype.name), 15)
+    kernel = packed.product.address(numbers(a.dtype.name), 19)
     row, line = result.strides[0], WIDEST * vector_bytes()
     for i in range(blocks if M and K else 0):
         c = address(result) + i * line
         at_a, at_b = address(a), address(panels) + i * K * line
-        a_row, a_k = K * a.itemsize, a.itemsize
-        arguments = (c, row, c, row, at_a, a_row, a_k, 0, at_b, line, K, 1, M, WIDEST, 0)
-        call(kernel, arguments)
+        left, right = (at_a, K * a.itemsize, a.itemsize, 0), (at_b, line, K, 1)
+        call(kernel, (c, row, c, row, *left, *right, M, WIDEST, 0, 1, 0, 0, 0))
     return result[:, :N].copy()

@@ -1,0 +1,163 @@
+"""Products of any number of rows with packed panels: which tiles, and in which order."""
+
+from rnnbench.cpu.jit import Kernel, device
+from rnnbench.cpu.tile import K_BLOCK, VECTOR, WIDEST, tallest, tile
+
+
+def column(n: int):
+    """Any number of rows by n vectors."""
+    most = tallest(n)
+    full, four, two, one = (tile(m, n) for m in (most, 4, 2, 1))
+
+    @device
+    def product(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming):
+        while rows > 0:
+            # two rows by themselves wait for the panel: two fours instead of a six and a two
+            if rows >= most and rows != most + 2:
+                full(
+                    kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming,
+                    0, 0, 0,
+                )  # fmt: skip
+                m = most
+            elif rows >= 4:
+                four(
+                    kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming,
+                    0, 0, 0,
+                )  # fmt: skip
+                m = 4
+            elif rows >= 2:
+                two(
+                    kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming,
+                    0, 0, 0,
+                )  # fmt: skip
+                m = 2
+            else:
+                one(
+                    kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming,
+                    0, 0, 0,
+                )  # fmt: skip
+                m = 1
+            c += m * c_row
+            s += m * s_row
+            a += m * a_row
+            rows -= m
+            coming += K * blocks * 64
+
+    return product
+
+
+def line(n: int):
+    """One row by n vectors of each of some panels: several at once, for a single one would wait
+    for its own sums."""
+    four, two, one = (tile(1, n, panels) for panels in (4, 2, 1))
+
+    @device
+    def product(
+        kind, c, s, a, a_k, a_block, b, b_k, K, blocks, coming, panels, c_panel, s_panel, b_panel
+    ):
+        while panels > 0:
+            if panels >= 4:
+                four(
+                    kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming,
+                    c_panel, s_panel, b_panel,
+                )  # fmt: skip
+                p = 4
+            elif panels >= 2:
+                two(
+                    kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming,
+                    c_panel, s_panel, b_panel,
+                )  # fmt: skip
+                p = 2
+            else:
+                one(
+                    kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, 0, 0, 0
+                )  # fmt: skip
+                p = 1
+            c += p * c_panel
+            s += p * s_panel
+            b += p * b_panel
+            coming += p * b_panel
+            panels -= p
+
+    return product
+
+
+column1, column2, column3, column4 = (column(n) for n in (1, 2, 3, 4))
+
+
+@device
+def columns(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, n, coming):
+    if n == 4:
+        column4(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
+    elif n == 3:
+        column3(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
+    elif n == 2:
+        column2(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
+    else:
+        column1(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
+
+
+@device
+def tall(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, n, ahead):
+    """Many rows by one panel, K_BLOCK of its lines at a time."""
+    done = 0
+    while done < blocks * K:
+        depth, times = K, blocks
+        if rows > 8 and blocks > 1:
+            times = min(max(1, K_BLOCK // K), blocks - done // K)
+        elif rows > 8:
+            depth = min(K_BLOCK, K - done)
+        coming = ahead if ahead else b + depth * times * b_k
+        columns(
+            kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, depth, times, rows, n, coming
+        )  # fmt: skip
+        done += depth * times
+        a += times * a_block if blocks > 1 else depth * a_k
+        b += depth * times * b_k
+        s, s_row = c, c_row
+
+
+line1, line2, line3, line4 = (line(n) for n in (1, 2, 3, 4))
+
+
+@device
+def lines(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, n, coming, panels, c_p, s_p, b_p):
+    if n == 4:
+        line4(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, coming, panels, c_p, s_p, b_p)
+    elif n == 3:
+        line3(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, coming, panels, c_p, s_p, b_p)
+    elif n == 2:
+        line2(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, coming, panels, c_p, s_p, b_p)
+    else:
+        line1(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, coming, panels, c_p, s_p, b_p)
+
+
+@Kernel
+def product(
+    kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, ahead,
+    panels, c_panel, s_panel, b_panel,
+):  # fmt: skip
+    """C (rows × vectors) = S + A · B (blocks·K × vectors), for each of some panels of B, C and S.
+
+    A's element k of block j lies at a_row·row + a_block·j + a_k·k; B's line k at b_k·k, its vectors
+    side by side, and so are those of C and S. S may be C itself; s_row = 0 starts every row alike.
+    ``ahead``: what to fetch into the cache meanwhile; 0: B's next lines.
+    """
+    while vectors > 0:
+        n = -(-vectors // (-(-vectors // WIDEST)))
+        if rows == 1:
+            coming = ahead if ahead else b + K * blocks * b_k
+            lines(
+                kind, c, s, a, a_k, a_block, b, b_k, K, blocks, n, coming,
+                panels, c_panel, s_panel, b_panel,
+            )  # fmt: skip
+        else:
+            for p in range(panels):
+                tall(
+                    kind, c + p * c_panel, c_row, s + p * s_panel, s_row, a, a_row, a_k, a_block,
+                    b + p * b_panel, b_k, K, blocks, rows, n, ahead,
+                )  # fmt: skip
+        c += n * VECTOR
+        s += n * VECTOR
+        b += n * VECTOR
+        vectors -= n
