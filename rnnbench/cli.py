@@ -32,6 +32,7 @@ def main():
     rnnbench export DIR          write golden cases
     rnnbench validate torch      run another implementation on them
     rnnbench compare             time this machine against other libraries
+    rnnbench speed               time the CPU kernels alone: cells, threads, dtypes
     """
 
 

@@ -92,8 +92,8 @@ def clear_spare(table, here, local, b0, b1):
 
 
 @device
-def strips(table, t0, rows, part, parts):
-    """A thread's share of what was multiplied in the block, in strips as wide as a vector."""
+def multiplied(table, t0, rows, part, parts):
+    """A thread's share of what was multiplied in the block: panels of columns, row under row."""
     B, ROWS = word(table, at.B), word(table, at.ROWS)
     lengths = word(table, at.LENGTHS) if word(table, at.RAGGED) else 0
     for i in range(word(table, at.USES)):
@@ -103,66 +103,69 @@ def strips(table, t0, rows, part, parts):
         if j >= 0:
             base, row = word(source_row(table, j), at.ADDRESS), word(source_row(table, j), at.ROW)
         base += (t0 + word(use, at.USE_SHIFT)) * B * row
-        count = word(use, at.N_STRIPS)
-        for s in range(count * part // parts, count * (part + 1) // parts):
-            to = word(use, at.STRIPS) + s * ROWS * VECTOR
-            move(table, moves.STRIP, to, base + s * VECTOR, row, rows, lengths, t0, B)
+        count = word(use, at.USE_VECTORS)
+        for v in range(count * part // parts, count * (part + 1) // parts):
+            to = word(use, at.COLUMNS) + v // WIDEST * ROWS * WIDEST * VECTOR + v % WIDEST * VECTOR
+            move(table, moves.COLUMN, to, base + v * VECTOR, row, rows, lengths, t0, B)
 
 
 @device
-def parameter_gradients(table, k, rows, fresh, part, parts):
-    """The block's part of the gradients at a thread's groups of a stage: biases and matrices."""
-    here, ROWS = stage_row(table, k), word(table, at.ROWS)
-    line, Q, groups = word(here, at.LINE), word(here, at.Q), word(here, at.GROUPS)
-    lanes = word(table, at.LANES)
-    for g in range(groups * part // parts, groups * (part + 1) // parts):
-        gates = word(here, at.GATES) + g * ROWS * line
+def bias_gradients(table, here, rows, fresh, lo, hi):
+    """The block's part of the gradients at the biases of the units [lo,hi) of a stage."""
+    line, Q = word(here, at.LINE), word(here, at.Q)
+    for g in range(lo // Q, -(-hi // Q)):
+        gates = word(here, at.GATES) + g * word(table, at.ROWS) * line
         move(
             table, moves.SUM_ROWS, word(here, at.DBIAS) + g * line, gates, line, rows,
             line // VECTOR, fresh, 0,
         )  # fmt: skip
-        for i in range(word(table, at.RUNS)):
-            run = run_row(table, i)
-            if word(run, at.OF_STAGE) != k:
-                continue
-            use, vectors = use_row(table, word(run, at.OF_USE)), word(run, at.COUNT) * Q
-            slots = gates + word(run, at.SLOT) * Q * VECTOR
-            for k0 in range(0, rows, K_BLOCK):
-                depth, last = min(K_BLOCK, rows - k0), rows - 1 - k0
-                for s in range(word(use, at.N_STRIPS)):
-                    c_row = vectors * VECTOR
-                    c = word(run, at.DW) + g * word(run, at.DW_GROUP) + s * lanes * c_row
-                    begin, begin_row = c, c_row
-                    if fresh and k0 == 0:
+
+
+@device
+def matrix_gradient(table, run, rows, fresh, part, parts):
+    """The block's part of the gradient at a thread's rows of a run's matrix: units × columns, a
+    panel of columns after the other."""
+    here = stage_row(table, word(run, at.OF_STAGE))
+    ROWS, lanes, width = word(table, at.ROWS), word(table, at.LANES), word(here, at.WIDTH)
+    line, Q = word(here, at.LINE), word(here, at.Q)
+    use, dw_row = use_row(table, word(run, at.OF_USE)), word(run, at.DW_ROW)
+    lo, hi = own_units(table, word(here, at.VECTORS), part, parts)
+    for p in range(-(-word(use, at.USE_VECTORS) // WIDEST)):
+        panel = word(use, at.COLUMNS) + p * ROWS * WIDEST * VECTOR
+        vectors = min(WIDEST, word(use, at.USE_VECTORS) - p * WIDEST)
+        for k0 in range(0, rows, K_BLOCK):
+            depth, last = min(K_BLOCK, rows - k0), rows - 1 - k0
+            first = fresh and k0 == 0 and word(run, at.ADD) == 0
+            for i in range(word(run, at.COUNT)):
+                for u in range(lo, hi):
+                    c = gate_rows(run, i, width, u * lanes) * dw_row + p * WIDEST * VECTOR
+                    c += word(run, at.DW)
+                    begin, begin_row = c, dw_row
+                    if first:
                         begin, begin_row = word(table, at.ZEROS), 0
+                    slots = word(here, at.GATES) + (u // Q * ROWS + last) * line
+                    slots += ((word(run, at.SLOT) + i) * Q + u % Q) * VECTOR
                     multiply(
-                        table, c, c_row, begin, begin_row,
-                        word(use, at.STRIPS) + (s * ROWS + last) * VECTOR, VECTOR // lanes, -VECTOR,
-                        0, slots + last * line, -line, depth, 1,
-                        min(lanes, word(run, at.K) - s * lanes), vectors, c + lanes * c_row,
-                        1, 0, 0, 0,
+                        table, c, dw_row, begin, begin_row, slots, VECTOR // lanes, -line, 0,
+                        panel + last * WIDEST * VECTOR, -WIDEST * VECTOR, depth, 1,
+                        min(lanes, width - u * lanes), vectors, 1, 1, 0, 0, 0,
                     )  # fmt: skip
 
 
 @device
 def hand_out(table, run, part, parts):
-    """A thread's groups of a matrix's gradient, each row to its place."""
+    """A thread's rows of a matrix's gradient to their place, where they are wider than it."""
     here = stage_row(table, word(run, at.OF_STAGE))
-    Q, groups, lanes = word(here, at.Q), word(here, at.GROUPS), word(table, at.LANES)
-    width, count, K = word(here, at.WIDTH), word(run, at.COUNT), word(run, at.K)
-    step = K * VECTOR // lanes
-    for g in range(groups * part // parts, groups * (part + 1) // parts):
-        for i in range(count):
-            for v in range(Q):
-                unit = (g * Q + v) * lanes
-                units = min(lanes, width - unit)
-                if units > 0:
-                    move(
-                        table, moves.UNPACK_UNITS,
-                        word(run, at.GRADIENT) + gate_rows(run, i, width, unit) * step, step,
-                        word(run, at.DW) + g * word(run, at.DW_GROUP) + (i * Q + v) * VECTOR,
-                        count * Q * VECTOR, units, K, word(run, at.ADD),
-                    )  # fmt: skip
+    lanes, width, K = word(table, at.LANES), word(here, at.WIDTH), word(run, at.K)
+    lo, hi = own_units(table, word(here, at.VECTORS), part, parts)
+    for i in range(word(run, at.COUNT)):
+        row = gate_rows(run, i, width, lo * lanes)
+        units = min(hi * lanes, width) - lo * lanes
+        move(
+            table, moves.UNPAD, word(run, at.GRADIENT) + row * K * VECTOR // lanes,
+            K * VECTOR // lanes, word(run, at.DW) + row * word(run, at.DW_ROW),
+            word(run, at.DW_ROW), units, K, 0,
+        )  # fmt: skip
 
 
 @device
@@ -230,15 +233,19 @@ def backward(kind, table, part):
                     if word(run, at.OF_STAGE) == k:
                         through(table, run, t, now, local, b0, b1, unit_part, unit_parts)
         rows = (t1 - t0) * B
-        strips(table, t0, rows, part, parts)
+        multiplied(table, t0, rows, part, parts)
         barrier(barriers, parts)
+        fresh = 1 if reverse == 0 else 0
         for k in range(stages):
-            parameter_gradients(table, k, rows, 1 if reverse == 0 else 0, part, parts)
+            here = stage_row(table, k)
+            lo, hi = own_units(table, word(here, at.VECTORS), part, parts)
+            bias_gradients(table, here, rows, fresh, lo, hi)
+        for i in range(runs):
+            matrix_gradient(table, run_row(table, i), rows, fresh, part, parts)
         end = rows * (part + 1) // parts
         for r in range(rows * part // parts, end, TALLEST):
             input_gradient(table, t0, r, min(end, r + TALLEST))
         barrier(barriers, parts)
     for i in range(runs):
-        hand_out(table, run_row(table, i), part, parts)
-        if word(run_row(table, i), at.ADD):
-            barrier(barriers, parts)  # the next may add to the same rows, shared out otherwise
+        if word(run_row(table, i), at.DW) != word(run_row(table, i), at.GRADIENT):
+            hand_out(table, run_row(table, i), part, parts)

@@ -40,13 +40,13 @@ def gate_rows(run, i, width, unit):
 
 @device
 def multiply(
-    table, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, ahead,
+    table, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, sums,
     panels, c_panel, s_panel, b_panel,
 ):  # fmt: skip
     invoke19(
         word(table, at.PRODUCT),
         (
-            c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, ahead,
+            c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, sums,
             panels, c_panel, s_panel, b_panel,
         ),
     )  # fmt: skip

@@ -20,7 +20,7 @@ from rnnbench.cpu.tile import WIDEST, lanes
 VECTOR = vector_bytes()
 # Rows (steps × sequences) of a block: enough that a matrix read once is used often, and few enough
 # that the slots of a block stay in the second-level cache.
-FORWARD_ROWS, BACKWARD_ROWS = 96, 256
+FORWARD_ROWS, BACKWARD_ROWS = 96, 192
 
 
 class Direction:
@@ -268,22 +268,30 @@ class BackwardLayout(Direction):
             )
         for i, (j, shift) in enumerate(plan.uses):
             count = f.source_vectors(j)
-            place = self.scratch.add(count * self.rows * VECTOR)
-            words = {at.USE_SOURCE: j, at.USE_SHIFT: shift, at.STRIPS: place, at.N_STRIPS: count}
-            self.use(i, words)
+            panels = -(-count // WIDEST)
+            place = self.scratch.add(panels * WIDEST * self.rows * VECTOR)
+            words = {at.USE_SOURCE: j, at.USE_SHIFT: shift}
+            self.use(i, words | {at.COLUMNS: place, at.USE_VECTORS: count})
         rows = [(run.parameter, gate) for run in plan.runs for gate in run.gates]
         self.shared = sorted({name for name, gate in rows if rows.count((name, gate)) > 1})
+        # Sums are of whole vectors: in place where rows are such, else beside, copied at the end.
+        beside: dict[str, Place] = {}
         for i, run in enumerate(plan.runs):
-            s = f.stages[run.stage]
-            group = f.columns(run.source) * len(run.gates) * s.q * VECTOR
+            vectors, name = f.source_vectors(run.source), run.parameter
+            exact = vectors * lanes(f.dtype) == f.columns(run.source)
+            if not exact and name not in beside:
+                size = f.stages[run.stage].width * len(f.cell.spec.parameter(name).gates)
+                beside[name] = self.scratch.add(size * vectors * VECTOR)
+                if name in self.shared:
+                    self.cleared.append((beside[name].offset, size * vectors * VECTOR))
             self.run(
                 i,
                 {
                     at.DUAL: taped.duals[i],
-                    at.DW: self.scratch.add(s.groups * group),
-                    at.DW_GROUP: group,
-                    at.GRADIENT: self.places[run.parameter],
-                    at.ADD: int(run.parameter in self.shared),
+                    at.DW: self.places[name] if exact else beside[name],
+                    at.DW_ROW: vectors * VECTOR,
+                    at.GRADIENT: self.places[name],
+                    at.ADD: int(name in self.shared),
                 },
             )
         self.code = backward.address(NOTHING, 2)

@@ -27,8 +27,9 @@ class Block:
         return np.ndarray(shape, dtype, self.owner, self.first + at)
 
 
-class Recycler:
-    """Hands out memory, and the same memory again once every array on it is gone.
+class Recycler(threading.local):
+    """Hands out memory, and the same memory again once every array on it is gone; each Python
+    thread has a shelf of its own.
 
     Fresh pages cost more than what is written to them. An array of NumPy holds the one whose
     memory it shows, so that one's references tell whether somebody still looks. What has not been
@@ -41,24 +42,22 @@ class Recycler:
         self.kept: list[np.ndarray] = []
         self.last: list[int] = []  # when each was handed out
         self.time = 0
-        self.lock = threading.Lock()
 
     def take(self, size: int) -> Block:
-        with self.lock:
-            self.time += 1
-            kept, total = self.kept, size + ALIGNMENT
-            for i in range(len(kept)):
-                if kept[i].size == total and sys.getrefcount(kept[i]) == UNUSED:
-                    self.last[i] = self.time
-                    return Block(size, kept[i])
-            for i in reversed(range(len(kept))):
-                old = self.time - self.last[i] > self.FORGET
-                if old and sys.getrefcount(kept[i]) == UNUSED:
-                    del kept[i], self.last[i]
-            block = Block(size)
-            kept.append(block.owner)
-            self.last.append(self.time)
-            return block
+        self.time += 1
+        kept, total = self.kept, size + ALIGNMENT
+        for i in range(len(kept)):
+            if kept[i].size == total and sys.getrefcount(kept[i]) == UNUSED:
+                self.last[i] = self.time
+                return Block(size, kept[i])
+        for i in reversed(range(len(kept))):
+            old = self.time - self.last[i] > self.FORGET
+            if old and sys.getrefcount(kept[i]) == UNUSED:
+                del kept[i], self.last[i]
+        block = Block(size)
+        kept.append(block.owner)
+        self.last.append(self.time)
+        return block
 
 
 # What getrefcount says of an array that only a list holds.

@@ -18,9 +18,7 @@ from rnnbench.cpu.native import word
 from rnnbench.cpu.tile import WIDEST
 
 VECTOR = vector_bytes()
-(PACK_UNITS, PACK_ROWS, UNPACK_UNITS, STRIP, SUM_ROWS, FILL, ADD_ROWS, COPY_ROWS, CLEAR_LANES) = (
-    range(9)
-)
+(PACK_UNITS, PACK_ROWS, UNPAD, COLUMN, SUM_ROWS, FILL, ADD_ROWS, COPY_ROWS, CLEAR_LANES) = range(9)
 
 
 @device
@@ -38,25 +36,6 @@ def pack_units(kind, out, out_step, source, source_step, units, count):
         for j in range(min(units, lanes)):
             number = fetch_one(kind, source + j * source_step + k * size)
             put_one(kind, out + k * out_step + j * size, number)
-        k += 1
-
-
-@device
-def unpack_units(kind, out, out_step, source, source_step, units, count, add):
-    """The way back: number k of row j (= or, where ``add``, +=) lane j of vector k."""
-    size = element_bytes(kind)
-    lanes, k = VECTOR // size, 0
-    if units >= lanes and add == 0:
-        while k + lanes <= count:
-            transpose(kind, out + k * size, out_step, source + k * source_step, source_step)
-            k += lanes
-    while k < count:
-        for j in range(min(units, lanes)):
-            place = out + j * out_step + k * size
-            number = fetch_one(kind, source + k * source_step + j * size)
-            if add:
-                number += fetch_one(kind, place)
-            put_one(kind, place, number)
         k += 1
 
 
@@ -79,15 +58,16 @@ def pack_rows(kind, out, out_step, source, source_step, rows, count):
 
 
 @device
-def strip(kind, out, source, source_step, rows, lengths, t, batch):
-    """A vector of columns of ``rows`` rows, one under another. The rows are (step, sequence) from
-    step t on; past a sequence's end (``lengths`` ≠ 0: their address) they are zero: their
-    gradient is 0, but 0 · inf is not."""
+def column(kind, out, source, source_step, rows, lengths, t, batch):
+    """A vector of columns of ``rows`` rows, to where panels ``WIDEST`` vectors wide have it. The
+    rows are (step, sequence) from step t on; past a sequence's end (``lengths`` ≠ 0: their
+    address) they are zero: their gradient is 0, but 0 · inf is not."""
     for row in range(rows):
+        to = out + row * WIDEST * VECTOR
         if lengths != 0 and t + row // batch >= word(lengths, row % batch):
-            put(kind, out + row * VECTOR, nought(kind))
+            put(kind, to, nought(kind))
         else:
-            put(kind, out + row * VECTOR, fetch(kind, source + row * source_step))
+            put(kind, to, fetch(kind, source + row * source_step))
 
 
 @device
@@ -143,6 +123,20 @@ def copy_rows(kind, out, out_step, source, source_step, rows, count):
                 put_one(kind, to + k * size, fetch_one(kind, here + k * size))
 
 
+@device
+def unpad(kind, out, out_step, source, source_step, rows, count):
+    """``count`` numbers of each row, and nothing after them."""
+    size = element_bytes(kind)
+    lanes = VECTOR // size
+    whole = count // lanes * lanes
+    for r in range(rows):
+        to, here = out + r * out_step, source + r * source_step
+        for k in range(0, whole, lanes):
+            put(kind, to + k * size, fetch(kind, here + k * size))
+        for k in range(whole, count):
+            put_one(kind, to + k * size, fetch_one(kind, here + k * size))
+
+
 @Kernel
 def move(kind, what, a, b, c, d, e, f, g):
     """One of the above, by its number, with as many of the arguments as it takes."""
@@ -150,10 +144,10 @@ def move(kind, what, a, b, c, d, e, f, g):
         pack_units(kind, a, b, c, d, e, f)
     elif what == PACK_ROWS:
         pack_rows(kind, a, b, c, d, e, f)
-    elif what == UNPACK_UNITS:
-        unpack_units(kind, a, b, c, d, e, f, g)
-    elif what == STRIP:
-        strip(kind, a, b, c, d, e, f, g)
+    elif what == UNPAD:
+        unpad(kind, a, b, c, d, e, f)
+    elif what == COLUMN:
+        column(kind, a, b, c, d, e, f, g)
     elif what == SUM_ROWS:
         sum_rows(kind, a, b, c, d, e, f)
     elif what == FILL:

@@ -1,7 +1,9 @@
 """Products of any number of rows with packed panels: which tiles, and in which order."""
 
 from rnnbench.cpu.jit import Kernel, device
-from rnnbench.cpu.tile import K_BLOCK, VECTOR, WIDEST, tallest, tile
+from rnnbench.cpu.tile import K_BLOCK, UNROLL, VECTOR, WIDEST, tallest, tile
+
+STREAM = 64 * UNROLL  # bytes fetched ahead in an unrolled turn, where they lie side by side
 
 
 def column(n: int):
@@ -10,38 +12,41 @@ def column(n: int):
     full, four, two, one = (tile(m, n) for m in (most, 4, 2, 1))
 
     @device
-    def product(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming):
+    def product(
+        kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming, sums
+    ):  # fmt: skip
+        step = c_row if sums else STREAM
         while rows > 0:
             # two rows by themselves wait for the panel: two fours instead of a six and a two
             if rows >= most and rows != most + 2:
                 full(
                     kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming,
-                    0, 0, 0,
+                    step, 0, 0, 0,
                 )  # fmt: skip
                 m = most
             elif rows >= 4:
                 four(
                     kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming,
-                    0, 0, 0,
+                    step, 0, 0, 0,
                 )  # fmt: skip
                 m = 4
             elif rows >= 2:
                 two(
                     kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming,
-                    0, 0, 0,
+                    step, 0, 0, 0,
                 )  # fmt: skip
                 m = 2
             else:
                 one(
                     kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming,
-                    0, 0, 0,
+                    step, 0, 0, 0,
                 )  # fmt: skip
                 m = 1
             c += m * c_row
             s += m * s_row
             a += m * a_row
             rows -= m
-            coming += K * blocks * 64
+            coming += m * c_row if sums else K * blocks // UNROLL * STREAM
 
     return product
 
@@ -59,18 +64,19 @@ def line(n: int):
             if panels >= 4:
                 four(
                     kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming,
-                    c_panel, s_panel, b_panel,
+                    STREAM, c_panel, s_panel, b_panel,
                 )  # fmt: skip
                 p = 4
             elif panels >= 2:
                 two(
                     kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming,
-                    c_panel, s_panel, b_panel,
+                    STREAM, c_panel, s_panel, b_panel,
                 )  # fmt: skip
                 p = 2
             else:
                 one(
-                    kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, 0, 0, 0
+                    kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, STREAM,
+                    0, 0, 0,
                 )  # fmt: skip
                 p = 1
             c += p * c_panel
@@ -86,19 +92,29 @@ column1, column2, column3, column4 = (column(n) for n in (1, 2, 3, 4))
 
 
 @device
-def columns(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, n, coming):
+def columns(
+    kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming, sums, n
+):  # fmt: skip
     if n == 4:
-        column4(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
+        column4(
+            kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming, sums
+        )
     elif n == 3:
-        column3(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
+        column3(
+            kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming, sums
+        )
     elif n == 2:
-        column2(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
+        column2(
+            kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming, sums
+        )
     else:
-        column1(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming)
+        column1(
+            kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming, sums
+        )
 
 
 @device
-def tall(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, n, ahead):
+def tall(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, n, sums):
     """Many rows by one panel, K_BLOCK of its lines at a time."""
     done = 0
     while done < blocks * K:
@@ -107,9 +123,10 @@ def tall(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, ro
             times = min(max(1, K_BLOCK // K), blocks - done // K)
         elif rows > 8:
             depth = min(K_BLOCK, K - done)
-        coming = ahead if ahead else b + depth * times * b_k
+        coming = c + rows * c_row if sums else b + depth * times * b_k
         columns(
-            kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, depth, times, rows, n, coming
+            kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, depth, times, rows, coming,
+            sums, n,
         )  # fmt: skip
         done += depth * times
         a += times * a_block if blocks > 1 else depth * a_k
@@ -134,19 +151,19 @@ def lines(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, n, coming, panels, c_p
 
 @Kernel
 def product(
-    kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, ahead,
+    kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, sums,
     panels, c_panel, s_panel, b_panel,
 ):  # fmt: skip
     """C (rows × vectors) = S + A · B (blocks·K × vectors), for each of some panels of B, C and S.
 
     A's element k of block j lies at a_row·row + a_block·j + a_k·k; B's line k at b_k·k, its vectors
     side by side, and so are those of C and S. S may be C itself; s_row = 0 starts every row alike.
-    ``ahead``: what to fetch into the cache meanwhile; 0: B's next lines.
+    Meanwhile B's next lines are fetched into the cache; where ``sums``, C's next rows.
     """
     while vectors > 0:
         n = -(-vectors // (-(-vectors // WIDEST)))
         if rows == 1:
-            coming = ahead if ahead else b + K * blocks * b_k
+            coming = b + K * blocks * b_k
             lines(
                 kind, c, s, a, a_k, a_block, b, b_k, K, blocks, n, coming,
                 panels, c_panel, s_panel, b_panel,
@@ -155,7 +172,7 @@ def product(
             for p in range(panels):
                 tall(
                     kind, c + p * c_panel, c_row, s + p * s_panel, s_row, a, a_row, a_k, a_block,
-                    b + p * b_panel, b_k, K, blocks, rows, n, ahead,
+                    b + p * b_panel, b_k, K, blocks, rows, n, sums,
                 )  # fmt: skip
         c += n * VECTOR
         s += n * VECTOR

@@ -36,19 +36,20 @@ def tallest(n: int) -> int:
 
 def tile(m: int, n: int, panels: int = 1):
     """The intrinsic (kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming,
-    c_panel, s_panel, b_panel).
+    coming_step, c_panel, s_panel, b_panel).
 
     k runs over ``blocks`` blocks of K; A moves by ``a_block`` between them, B goes straight on.
+    Lines from ``coming`` on are fetched into the cache, UNROLL of them every ``coming_step`` bytes.
     Several panels at once: n vectors of each, the panels of B, C and S so far apart.
     """
 
     def product(
         typing, kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming,
-        c_panel, s_panel, b_panel,
+        coming_step, c_panel, s_panel, b_panel,
     ):  # fmt: skip
         def generate(context, builder, signature, args):
             _, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, *others = args
-            ahead, c_panel, s_panel, b_panel = others
+            ahead, ahead_step, c_panel, s_panel, b_panel = others
             element = context.get_value_type(kind.element)
             size = context.get_abi_sizeof(element)
             vector = ir.VectorType(element, vector_bytes() // size)
@@ -99,11 +100,12 @@ def tile(m: int, n: int, panels: int = 1):
                 "llvm.prefetch.p0i8",
             )
 
+            def fetch_ahead(i):
+                line = builder.add(builder.load(line_ahead), INT(64 * i))
+                builder.call(prefetch, [builder.inttoptr(line, byte), flag(0), flag(2), flag(1)])
+
             def step():
                 here = builder.load(at_a)
-                line = builder.load(line_ahead)
-                builder.call(prefetch, [builder.inttoptr(line, byte), flag(0), flag(2), flag(1)])
-                builder.store(builder.add(line, INT(64)), line_ahead)
                 lines = [load(p, vector) for p in vectors_at(builder.load(at_b), b_panel)]
                 for r in range(m):
                     scalar = load(row(here, a_row, r), element)
@@ -135,10 +137,16 @@ def tile(m: int, n: int, panels: int = 1):
                 builder.branch(test)
                 builder.position_at_end(after)
 
+            def several():
+                for i in range(UNROLL):
+                    fetch_ahead(i)
+                    step()
+                advance(line_ahead, ahead_step)
+
             def one_block():
                 start = builder.load(at_a)
                 left = variable(K)
-                loop(left, UNROLL, lambda: [step() for _ in range(UNROLL)])
+                loop(left, UNROLL, several)
                 loop(left, 1, step)
                 builder.store(builder.add(start, a_block), at_a)
 
@@ -149,7 +157,7 @@ def tile(m: int, n: int, panels: int = 1):
                     builder.store(value, pointer(place, vector)).align = size
             return context.get_dummy_value()
 
-        return types.void(kind, *[types.int64] * 16), generate
+        return types.void(kind, *[types.int64] * 17), generate
 
     product.__name__ = f"tile_{m}x{n}x{panels}"
     return intrinsic(product)
