@@ -3,6 +3,7 @@
 from rnnbench.cpu.jit import Kernel, device
 from rnnbench.cpu.tile import K_BLOCK, UNROLL, VECTOR, WIDEST, tallest, tile
 
+FEW = 8  # rows for which a panel may as well come from the second-level cache
 STREAM = 64 * UNROLL  # bytes fetched ahead in an unrolled turn, where they lie side by side
 
 
@@ -119,9 +120,9 @@ def tall(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, ro
     done = 0
     while done < blocks * K:
         depth, times = K, blocks
-        if rows > 8 and blocks > 1:
+        if rows > FEW and blocks > 1:
             times = min(max(1, K_BLOCK // K), blocks - done // K)
-        elif rows > 8:
+        elif rows > FEW:
             depth = min(K_BLOCK, K - done)
         coming = c + rows * c_row if sums else b + depth * times * b_k
         columns(

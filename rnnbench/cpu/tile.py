@@ -20,7 +20,7 @@ INT = ir.IntType(64)
 UNROLL = 4
 WIDEST = 4 if registers() >= 32 else 2  # vectors side by side in a tile
 VECTOR = vector_bytes()
-K_BLOCK = 128  # k's of a panel that stay in the first-level cache between row tiles
+K_BLOCK = 256  # k's of a panel that stay in a near cache between row tiles
 
 
 @functools.cache
