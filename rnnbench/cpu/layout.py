@@ -240,14 +240,11 @@ class BackwardLayout(Direction):
         self.dunits = []
         for k, s in enumerate(f.stages):
             self.dunits.append(self.scratch.add(s.vectors * B * s.units * VECTOR))
-            self.stage(
-                k,
-                {
-                    at.DSAVED: self.scratch.add(s.vectors * B * s.saves * VECTOR),
-                    at.DSAVED_U: B * s.saves * VECTOR,
-                    at.DUNIT: self.dunits[k],
-                },
-            )
+            later = k + 1 < len(f.stages)  # which may send these saves a gradient
+            words = {at.DUNIT: self.dunits[k], at.DSAVED_U: B * s.saves * VECTOR}
+            if later:
+                words[at.DSAVED] = self.scratch.add(s.vectors * B * s.saves * VECTOR)
+            self.stage(k, words)
         self.cleared.append((cleared, self.scratch.size - cleared))
         self.dbiases = []
         for k, s in enumerate(f.stages):

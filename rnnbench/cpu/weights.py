@@ -21,12 +21,13 @@ def unit_view(frame: Frame, k: int, memory: Block, offset: int) -> np.ndarray:
 
 
 def by_units(values: np.ndarray, vectors: int, v: int) -> np.ndarray:
-    """A (width,) array as (vectors, lanes), zeros past the width."""
-    if values.size == vectors * v:
-        return values.reshape(vectors, v)
-    full = np.zeros(vectors * v, values.dtype)
-    full[: values.size] = values
-    return full.reshape(vectors, v)
+    """(…, width) as (…, vectors, lanes), zeros past the width."""
+    *outer, width = values.shape
+    if width != vectors * v:
+        full = np.zeros((*outer, vectors * v), values.dtype)
+        full[..., :width] = values
+        values = full
+    return values.reshape(*outer, vectors, v)
 
 
 def write_small(frame: Frame, layout: WeightsLayout, params, memory: Block) -> None:
@@ -35,10 +36,10 @@ def write_small(frame: Frame, layout: WeightsLayout, params, memory: Block) -> N
     for k, s in enumerate(frame.stages):
         bias = bias_view(frame, k, memory, layout.biases[k].offset)
         bias.fill(0)
-        for stage, name, gate, place in plan.biases:
+        for stage, name, gates, places in plan.bias_terms:
             if stage == k:
-                row = params[name][gate * s.width : (gate + 1) * s.width]
-                bias[:, place] += by_units(row, s.groups * s.q, v).reshape(s.groups, s.q, v)
+                rows = by_units(params[name].reshape(-1, s.width)[gates], s.groups * s.q, v)
+                bias[:, places] += rows.reshape(-1, s.groups, s.q, v).swapaxes(0, 1)
         units = unit_view(frame, k, memory, layout.units[k].offset)
         for j, (name, row) in enumerate(spec.unit_rows(k)):
             if spec.parameter(name).kind == SCALAR:
@@ -53,10 +54,10 @@ def read_small(frame: Frame, scratch: Block, layout, gradients: dict[str, np.nda
     plan, spec, v, dtype = frame.plan, frame.cell.spec, lanes(frame.dtype), np.dtype(frame.dtype)
     for k, s in enumerate(frame.stages):
         dbias = bias_view(frame, k, scratch, layout.dbiases[k].offset)
-        for stage, name, gate, place in plan.biases:
+        for stage, name, gates, places in plan.bias_terms:
             if stage == k:
-                part = dbias[:, place].reshape(-1)[: s.width]
-                gradients[name][gate * s.width : (gate + 1) * s.width] += part
+                rows = dbias[:, places].swapaxes(0, 1).reshape(len(places), -1)
+                gradients[name].reshape(-1, s.width)[gates] += rows[:, : s.width]
         if not s.units:
             continue
         shape = (s.vectors, frame.B, s.units, v)
