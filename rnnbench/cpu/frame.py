@@ -1,11 +1,13 @@
 """The sizes of a call that both directions share, and how its work is shared out over threads."""
 
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from rnnbench.cpu.jit import vector_bytes
+from rnnbench.cpu.memory import ALIGNMENT
 from rnnbench.cpu.plan import Plan, make_plan
 from rnnbench.cpu.table import Base, Piece
 from rnnbench.cpu.tile import WIDEST, lanes
@@ -111,6 +113,12 @@ class Frame:
         """Bytes of the recurrent matrices."""
         runs = self.plan.runs[self.plan.input_runs :]
         return sum(self.panel(r) * self.stages[r.stage].groups for r in runs)
+
+    @functools.cached_property
+    def gradients(self) -> int:
+        """Bytes of all parameters' gradients, each from a cache line on."""
+        sizes = [math.prod(p.shape(self.width)) for p in self.cell.spec.parameters]
+        return sum(-(-n * self.itemsize // ALIGNMENT) * ALIGNMENT for n in sizes)
 
     @functools.cached_property
     def wanted(self) -> int:

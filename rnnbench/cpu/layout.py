@@ -124,14 +124,18 @@ class Direction:
 
 class ForwardLayout(Direction):
     """pieces: sources (T+1 or T, B, units) each; kept: what only ``backward`` reads; weights and
-    panels: what is made of the parameters alone, the panels a part of the scratch unless they are
-    ``ready`` for later calls. ``keep``: leave a tape. ``packed``: weights and panels are made."""
+    panels: what is made of the parameters alone.
+
+    keep: leave a tape. ready: weights and panels are for later calls too. packed: they are made.
+    """
 
     def __init__(self, frame: Frame, threads: int, keep: bool, ready: bool, packed: bool):
         super().__init__(frame, threads, FORWARD_ROWS)
         f, plan, B = frame, frame.plan, frame.B
         self.panels = Piece(Base.PANELS)
-        weights = self.weights = WeightsLayout(f, self.panels if ready else self.scratch)
+        weights = self.weights = WeightsLayout(f, self.panels)
+        if not ready:  # then the parameters' gradients can have the same memory afterwards
+            self.panels.size = max(self.panels.size, f.gradients)
         self.sources, self.kept = Piece(Base.SOURCES), Piece(Base.KEPT)
         saved = self.kept if keep else self.scratch
         self.head(
@@ -230,6 +234,7 @@ class BackwardLayout(Direction):
         for p in f.cell.spec.parameters:
             size = int(np.prod(p.shape(f.width))) * f.itemsize
             self.places[p.name] = self.gradients.add(size)
+        self.gradients.size = max(self.gradients.size, taped.panels.size)
         cleared = self.scratch.size
         self.running = []
         for j in range(len(plan.sources)):
