@@ -8,7 +8,7 @@ gradient of x (each thread some rows). Sums over time begin at the last step and
 
 import rnnbench.cpu.table as at
 from rnnbench.cpu import moves
-from rnnbench.cpu.forward import gate_rows, move, multiply, own_units, run_row
+from rnnbench.cpu.forward import gate_rows, move, multiply, own_rows, own_units, run_row
 from rnnbench.cpu.jit import Kernel, device, vector_bytes
 from rnnbench.cpu.native import barrier, invoke8, word
 from rnnbench.cpu.places import source_row, stage_row
@@ -26,10 +26,8 @@ def use_row(table, i):
 @device
 def through(table, run, t, now, local, b0, b1, unit_part, unit_parts):
     """The gradient at a thread's units of what a run multiplied at step t, from all slots."""
-    here, source = (
-        stage_row(table, word(run, at.OF_STAGE)),
-        source_row(table, word(run, at.OF_SOURCE)),
-    )
+    here = stage_row(table, word(run, at.OF_STAGE))
+    source = source_row(table, word(run, at.OF_SOURCE))
     line, Q = word(here, at.LINE), word(here, at.Q)
     vectors, half = word(source, at.SOURCE_VECTORS), 1 - now
     if word(run, at.SHIFT):
@@ -162,7 +160,7 @@ def hand_out(table, run, part, parts):
         row = gate_rows(run, i, width, lo * lanes)
         units = min(hi * lanes, width) - lo * lanes
         move(
-            table, moves.UNPAD, word(run, at.GRADIENT) + row * K * VECTOR // lanes,
+            table, moves.COPY_ROWS, word(run, at.GRADIENT) + row * K * VECTOR // lanes,
             K * VECTOR // lanes, word(run, at.DW) + row * word(run, at.DW_ROW),
             word(run, at.DW_ROW), units, K, 0,
         )  # fmt: skip
@@ -209,8 +207,7 @@ def backward(kind, table, part):
     T, B, steps = word(table, at.T), word(table, at.B), word(table, at.STEPS)
     row_parts, unit_parts = word(table, at.ROW_PARTS), word(table, at.UNIT_PARTS)
     parts, barriers = row_parts * unit_parts, word(table, at.BARRIERS)
-    row_part, unit_part = part // unit_parts, part % unit_parts
-    b0, b1 = B * row_part // row_parts, B * (row_part + 1) // row_parts
+    row_part, unit_part, b0, b1 = own_rows(table, part)
     runs, input_runs = word(table, at.RUNS), word(table, at.INPUT_RUNS)
     stages, blocks = word(table, at.STAGES), word(table, at.BLOCKS)
     for reverse in range(blocks):

@@ -33,6 +33,16 @@ def own_units(table, vectors, part, parts):
 
 
 @device
+def own_rows(table, part):
+    """(part of the rows, part of the units, first row, end): what of the batch a thread has."""
+    B, unit_parts = word(table, at.B), word(table, at.UNIT_PARTS)
+    row_parts = word(table, at.ROW_PARTS)
+    row_part = part // unit_parts
+    b0, b1 = B * row_part // row_parts, B * (row_part + 1) // row_parts
+    return row_part, part % unit_parts, b0, b1
+
+
+@device
 def gate_rows(run, i, width, unit):
     """The row of a run's matrix at its i-th slot and a unit."""
     return word(run, at.GATE + i) * width + unit
@@ -155,7 +165,7 @@ def keep_x(table, first, rows, part, parts):
         move(
             table, moves.COPY_ROWS, word(table, at.KEPT_X) + (first + r0) * row, row,
             word(table, at.X) + (first + r0) * x_row, x_row, r1 - r0,
-            x_row * word(table, at.LANES) // VECTOR, 0,
+            x_row * word(table, at.LANES) // VECTOR, 1,
         )  # fmt: skip
 
 
@@ -165,8 +175,7 @@ def forward(kind, table, part):
     T, B, steps = word(table, at.T), word(table, at.B), word(table, at.STEPS)
     row_parts, unit_parts = word(table, at.ROW_PARTS), word(table, at.UNIT_PARTS)
     parts, barriers = row_parts * unit_parts, word(table, at.BARRIERS)
-    row_part, unit_part = part // unit_parts, part % unit_parts
-    b0, b1 = B * row_part // row_parts, B * (row_part + 1) // row_parts
+    row_part, unit_part, b0, b1 = own_rows(table, part)
     runs, input_runs = word(table, at.RUNS), word(table, at.INPUT_RUNS)
     stages, x_row = word(table, at.STAGES), word(table, at.X_ROW)
     if word(table, at.PACK):

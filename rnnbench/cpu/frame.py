@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnbench.cpu.jit import vector_bytes
-from rnnbench.cpu.memory import ALIGNMENT
 from rnnbench.cpu.plan import Plan, make_plan
-from rnnbench.cpu.table import Base, Piece
+from rnnbench.cpu.table import Base, Piece, Place
 from rnnbench.cpu.tile import WIDEST, lanes
 from rnnbench.spec import Cell
 
@@ -115,10 +114,11 @@ class Frame:
         return sum(self.panel(r) * self.stages[r.stage].groups for r in runs)
 
     @functools.cached_property
-    def gradients(self) -> int:
-        """Bytes of all parameters' gradients, each from a cache line on."""
-        sizes = [math.prod(p.shape(self.width)) for p in self.cell.spec.parameters]
-        return sum(-(-n * self.itemsize // ALIGNMENT) * ALIGNMENT for n in sizes)
+    def laid_gradients(self) -> tuple[Piece, dict[str, Place]]:
+        """The parameters' gradients: their piece of memory, and each one's place there."""
+        piece = Piece(Base.GRADIENTS)
+        sizes = {p.name: math.prod(p.shape(self.width)) for p in self.cell.spec.parameters}
+        return piece, {name: piece.add(size * self.itemsize) for name, size in sizes.items()}
 
     @functools.cached_property
     def wanted(self) -> int:

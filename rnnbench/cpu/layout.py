@@ -4,8 +4,6 @@ A layout depends on sizes alone, so it is made once for a cell, a shape and a nu
 Only where its pieces of memory begin differs from call to call.
 """
 
-import numpy as np
-
 import rnnbench.cpu.table as at
 from rnnbench.cpu import moves, panels, pointwise
 from rnnbench.cpu.backward import backward
@@ -102,15 +100,28 @@ class Direction:
             words |= {at.GATE + g: gate for g, gate in enumerate(run.gates)}
             self.run(i, words)
 
-    @property
-    def parts(self) -> int:
-        return self.row_parts * self.unit_parts
-
     def head(self, values: dict) -> None:
         self.table.put_row(0, values)
 
     def stage(self, k: int, values: dict) -> None:
         self.table.put_row(self.at_stages + k * at.STAGE, values)
+
+    def read(self, k: int, saves, inputs, units, keep: bool = True) -> None:
+        """Where stage k's saves (of all steps, or of one), per-step inputs and unit values lie."""
+        s, f = self.frame.stages[k], self.frame
+        words, row = s.saves * VECTOR, s.vectors * VECTOR
+        self.stage(
+            k,
+            {
+                at.SAVED: saves,
+                at.SAVED_U: (f.T if keep else 1) * f.B * words,
+                at.SAVED_T: f.B * words if keep else 0,
+                at.GIVEN: inputs,
+                at.GIVEN_I: f.T * f.B * row,
+                at.GIVEN_ROW: row,
+                at.UNITS: units,
+            },
+        )
 
     def source(self, j: int, values: dict) -> None:
         self.table.put_row(self.at_sources + j * at.SOURCE, values)
@@ -135,7 +146,7 @@ class ForwardLayout(Direction):
         self.panels = Piece(Base.PANELS)
         weights = self.weights = WeightsLayout(f, self.panels)
         if not ready:  # then the parameters' gradients can have the same memory afterwards
-            self.panels.size = max(self.panels.size, f.gradients)
+            self.panels.size = max(self.panels.size, f.laid_gradients[0].size)
         self.sources, self.kept = Piece(Base.SOURCES), Piece(Base.KEPT)
         saved = self.kept if keep else self.scratch
         self.head(
@@ -161,24 +172,12 @@ class ForwardLayout(Direction):
             words |= {at.MATRIX: Place(Base.PARAMETERS + f.parameter(run.parameter))}
             self.run(i, words)
         for k, s in enumerate(f.stages):
-            rows, words = f.T * B if keep else B, s.saves * VECTOR
-            self.saves.append(saved.add(s.vectors * rows * words))
-            row = s.vectors * VECTOR
-            self.inputs.append(self.kept.add(s.inputs * f.T * B * row))
-            self.stage(
-                k,
-                {
-                    at.SAVED: self.saves[k],
-                    at.SAVED_U: rows * words,
-                    at.SAVED_T: B * words if keep else 0,
-                    at.GIVEN: self.inputs[k],
-                    at.GIVEN_I: f.T * B * row,
-                    at.GIVEN_ROW: row,
-                    at.UNITS: weights.units[k],
-                    at.BIAS: weights.biases[k],
-                    at.FILL: int(filled[k] != (1 << s.slots) - 1),
-                },
-            )
+            rows = f.T * B if keep else B
+            self.saves.append(saved.add(s.vectors * rows * s.saves * VECTOR))
+            self.inputs.append(self.kept.add(s.inputs * f.T * B * s.vectors * VECTOR))
+            self.read(k, self.saves[k], self.inputs[k], weights.units[k], keep)
+            fill = int(filled[k] != (1 << s.slots) - 1)
+            self.stage(k, {at.BIAS: weights.biases[k], at.FILL: fill})
         # A tape has x itself. What is read is the caller's, but for a cell that adds x: there the
         # rows must be whole vectors.
         self.x, padded = None, f.source_vectors(-1) * VECTOR
@@ -207,7 +206,7 @@ class BackwardLayout(Direction):
         super().__init__(taped.frame, threads, BACKWARD_ROWS)
         f, plan, B = taped.frame, taped.frame.plan, taped.frame.B
         weights = taped.weights
-        self.gradients, self.dx = Piece(Base.GRADIENTS), Piece(Base.DX)
+        self.dx = Piece(Base.DX)
         x_row = f.source_vectors(-1) * VECTOR
         self.output = plan.sources.index(f.cell.spec.output)
         dy_row = f.source_vectors(self.output) * VECTOR
@@ -230,11 +229,8 @@ class BackwardLayout(Direction):
                 at.DX_ROW: x_row,
             }
         )
-        self.places: dict[str, Place] = {}
-        for p in f.cell.spec.parameters:
-            size = int(np.prod(p.shape(f.width))) * f.itemsize
-            self.places[p.name] = self.gradients.add(size)
-        self.gradients.size = max(self.gradients.size, taped.panels.size)
+        piece, self.places = f.laid_gradients
+        self.gradients_size = max(piece.size, taped.panels.size)
         cleared = self.scratch.size
         self.running = []
         for j in range(len(plan.sources)):
@@ -254,20 +250,8 @@ class BackwardLayout(Direction):
         self.dbiases = []
         for k, s in enumerate(f.stages):
             self.dbiases.append(self.scratch.add(s.groups * s.line))
-            rows, words = f.T * B, s.saves * VECTOR
-            self.stage(
-                k,
-                {
-                    at.DBIAS: self.dbiases[k],
-                    at.SAVED: taped.saves[k],
-                    at.SAVED_U: rows * words,
-                    at.SAVED_T: B * words,
-                    at.GIVEN: taped.inputs[k],
-                    at.GIVEN_I: f.T * B * s.vectors * VECTOR,
-                    at.GIVEN_ROW: s.vectors * VECTOR,
-                    at.UNITS: weights.units[k],
-                },
-            )
+            self.stage(k, {at.DBIAS: self.dbiases[k]})
+            self.read(k, taped.saves[k], taped.inputs[k], weights.units[k])
         for i, (j, shift) in enumerate(plan.uses):
             count = f.source_vectors(j)
             panels = -(-count // WIDEST)

@@ -18,7 +18,7 @@ from rnnbench.cpu.native import word
 from rnnbench.cpu.tile import WIDEST
 
 VECTOR = vector_bytes()
-(PACK_UNITS, PACK_ROWS, UNPAD, COLUMN, SUM_ROWS, FILL, ADD_ROWS, COPY_ROWS, CLEAR_LANES) = range(9)
+PACK_UNITS, PACK_ROWS, COPY_ROWS, COLUMN, SUM_ROWS, FILL, ADD_ROWS, CLEAR_LANES = range(8)
 
 
 @device
@@ -108,24 +108,8 @@ def clear_lanes(kind, out, out_step, rows, first):
 
 
 @device
-def copy_rows(kind, out, out_step, source, source_step, rows, count):
-    """``count`` numbers of each row, zeros after them up to a whole vector."""
-    size = element_bytes(kind)
-    lanes = VECTOR // size
-    for r in range(rows):
-        to, here = out + r * out_step, source + r * source_step
-        for k in range(0, count - lanes + 1, lanes):
-            put(kind, to + k * size, fetch(kind, here + k * size))
-        whole = count // lanes * lanes
-        if whole < count:
-            put(kind, to + whole * size, nought(kind))
-            for k in range(whole, count):
-                put_one(kind, to + k * size, fetch_one(kind, here + k * size))
-
-
-@device
-def unpad(kind, out, out_step, source, source_step, rows, count):
-    """``count`` numbers of each row, and nothing after them."""
+def copy_rows(kind, out, out_step, source, source_step, rows, count, pad):
+    """``count`` numbers of each row; where ``pad``, zeros after them up to a whole vector."""
     size = element_bytes(kind)
     lanes = VECTOR // size
     whole = count // lanes * lanes
@@ -133,6 +117,8 @@ def unpad(kind, out, out_step, source, source_step, rows, count):
         to, here = out + r * out_step, source + r * source_step
         for k in range(0, whole, lanes):
             put(kind, to + k * size, fetch(kind, here + k * size))
+        if pad and whole < count:
+            put(kind, to + whole * size, nought(kind))
         for k in range(whole, count):
             put_one(kind, to + k * size, fetch_one(kind, here + k * size))
 
@@ -144,8 +130,8 @@ def move(kind, what, a, b, c, d, e, f, g):
         pack_units(kind, a, b, c, d, e, f)
     elif what == PACK_ROWS:
         pack_rows(kind, a, b, c, d, e, f)
-    elif what == UNPAD:
-        unpad(kind, a, b, c, d, e, f)
+    elif what == COPY_ROWS:
+        copy_rows(kind, a, b, c, d, e, f, g)
     elif what == COLUMN:
         column(kind, a, b, c, d, e, f, g)
     elif what == SUM_ROWS:
@@ -154,7 +140,5 @@ def move(kind, what, a, b, c, d, e, f, g):
         fill(kind, a, b, c, d, e)
     elif what == ADD_ROWS:
         add_rows(kind, a, b, c, d, e)
-    elif what == COPY_ROWS:
-        copy_rows(kind, a, b, c, d, e, f)
     else:
         clear_lanes(kind, a, b, c, d)

@@ -45,30 +45,7 @@ def backward_stage(kind, table, k, t, u0, u1, local, b0, b1):
     stage_backward(kind, table, k, t, u0, u1, local, b0, b1)
 
 
-# Past a sequence's end a state is copied on, a product or a save is zero.
-FORWARD = """
-def loop(kind, table, t, u0, u1, local, b0, b1):
-    B, lengths = word(table, at.B), word(table, at.LENGTHS)
-    here = stage_row(table, {k})
-    Q, line = word(here, at.Q), word(here, at.LINE)
-    {strides}
-    for u in range(u0, u1):
-        slot0 = word(here, at.GATES) + (u // Q * word(table, at.ROWS) + local) * line + u % Q * V
-        {bases}
-        unit = {unit}
-        for b in range(b0, b1):
-            slot = slot0 + b * line
-            {rows}
-            if t < word(lengths, b):
-                out, kept = maths({slots}, {previous}, {earlier}, unit + {given})
-                {put_out}
-                {put_kept}
-            else:
-                {freeze}
-"""
-
-# Past a sequence's end a state's gradient is copied on, that at the slots is zero.
-BACKWARD = """
+LOOP = """
 def loop(kind, table, t, u0, u1, local, b0, b1):
     B, lengths = word(table, at.B), word(table, at.LENGTHS)
     here = stage_row(table, {k})
@@ -83,28 +60,29 @@ def loop(kind, table, t, u0, u1, local, b0, b1):
             slot = slot0 + b * line
             {rows}
             if t < word(lengths, b):
-                dslot, dprevious, dearlier, dvalue = maths(
-                    {upstream}, {sent}, {previous}, {kept}, unit + {given}
-                )
-                {clear}
-                {put_slot}
-                {add_state}
-                {add_saved}
-                {add_unit}
+                {inside}
             else:
                 {freeze}
 """
+# Past a sequence's end a state is copied on, a product or a save is zero.
+FORWARD = "out, kept = maths({slots}, {previous}, {earlier}, unit + {given}); {put_out}; {put_kept}"
+# Past a sequence's end a state's gradient is copied on, that at the slots is zero.
+BACKWARD = (
+    "dslot, dprevious, dearlier, dvalue = "
+    "maths({upstream}, {sent}, {previous}, {kept}, unit + {given}); "
+    "{clear}; {put_slot}; {add_state}; {add_saved}; {add_unit}"
+)
 
 
-def compile_loop(template: str, maths, stage: Stage, **parts):
-    """The loop of one stage, compiled."""
+def compile_loop(inside: str, maths, stage: Stage, **parts):
+    """The loop of one stage, compiled; ``inside``: what a step that counts does."""
     space = {
         **{f.__name__: f for f in (fetch, put, nought, word, stage_row, source_row)},
         "maths": equation(maths),
         "at": at,
         "V": VECTOR,
     }
-    exec(template.format(**stage.text.parts(), **parts), space)
+    exec(LOOP.format(inside=inside.format(**parts), **stage.text.parts(), **parts), space)
     return device(space["loop"])
 
 

@@ -136,7 +136,7 @@ class CPUTarget(Target):
         with team_of(frame.wanted) as team:
             layout = backward_layout(tape.layout, team.parts)
             scratch = self.scratch.take(layout.scratch.size)
-            gradients = self.memory.take(layout.gradients.size)
+            gradients = self.memory.take(layout.gradients_size)
             dx = self.memory.take(layout.dx.size)
             for first, size in layout.cleared:
                 scratch.view((size,), np.uint8, first).fill(0)
