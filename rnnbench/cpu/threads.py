@@ -14,6 +14,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from rnnbench.cpu.jit import cached
+from rnnbench.cpu.memory import Block
 from rnnbench.cpu.native import (
     announce,
     exchange,
@@ -74,10 +75,10 @@ def together(kernel, table, boxes, parts):
 
 
 def aligned(count: int) -> np.ndarray:
-    """int64 zeros that begin at a multiple of 128 bytes."""
-    memory = np.zeros(count + 16, np.int64)
-    first = -(memory.ctypes.data // 8) % 16
-    return memory[first : first + count]
+    """int64 zeros that begin on a cache line."""
+    words = Block(8 * count).view((count,), np.int64)
+    words.fill(0)
+    return words
 
 
 class Worker:
