@@ -38,7 +38,7 @@ def vectors_of(width: int, dtype) -> int:
     return -(-width // lanes(dtype))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # the same object for the same sizes: a hash of it is cheap
 class Frame:
     """The sizes that both directions share."""
 

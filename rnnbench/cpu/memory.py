@@ -1,5 +1,6 @@
 """Memory that is used again: results once nobody holds them, scratch from call to call."""
 
+import ctypes
 import sys
 import threading
 
@@ -8,9 +9,15 @@ import numpy as np
 ALIGNMENT = 64
 
 
+BYTE = ctypes.c_char
+
+
 def address(array: np.ndarray) -> int:
-    """Where an array begins."""
-    return array.__array_interface__["data"][0]
+    """Where an array of at least one element begins."""
+    try:
+        return ctypes.addressof(BYTE.from_buffer(array))
+    except TypeError:  # it is read-only: the slow way
+        return array.__array_interface__["data"][0]
 
 
 class Block:
@@ -39,29 +46,36 @@ class Recycler(threading.local):
     FORGET = 16  # a few training steps
 
     def __init__(self):
-        self.kept: list[np.ndarray] = []
+        self.kept: list[Block] = []
         self.last: list[int] = []  # when each was handed out
         self.time = 0
 
     def take(self, size: int) -> Block:
         self.time += 1
-        kept, total = self.kept, size + ALIGNMENT
+        kept = self.kept
         for i in range(len(kept)):
-            if kept[i].size == total and sys.getrefcount(kept[i]) == UNUSED:
+            if kept[i].size == size and unused(kept, i):
                 self.last[i] = self.time
-                return Block(size, kept[i])
+                return kept[i]
         for i in reversed(range(len(kept))):
-            old = self.time - self.last[i] > self.FORGET
-            if old and sys.getrefcount(kept[i]) == UNUSED:
+            if self.time - self.last[i] > self.FORGET and unused(kept, i):
                 del kept[i], self.last[i]
         block = Block(size)
-        kept.append(block.owner)
+        kept.append(block)
         self.last.append(self.time)
         return block
 
 
-# What getrefcount says of an array that only a list holds.
-UNUSED = next(sys.getrefcount(kept[i]) for kept in [[np.empty(1)]] for i in [0])
+def references(blocks: list[Block], i: int) -> tuple[int, int]:
+    return sys.getrefcount(blocks[i]), sys.getrefcount(blocks[i].owner)
+
+
+# Those of a block that only a list holds.
+UNUSED = references([Block(1)], 0)
+
+
+def unused(blocks: list[Block], i: int) -> bool:
+    return references(blocks, i) == UNUSED
 
 
 class Scratch(threading.local):

@@ -8,7 +8,6 @@ forked child starts a team of its own, and who finds the team busy works alone.
 
 import os
 import threading
-from contextlib import contextmanager
 from queue import SimpleQueue
 
 import numpy as np
@@ -63,10 +62,10 @@ def together(kernel, table, boxes, parts):
     for i in range(1, parts):
         box = boxes[i - 1]
         store_release(box + 8 * KERNEL, kernel)
-        store_release(box + 8 * TABLE, table)
+        store_release(box + 8 * TABLE, table.ctypes.data)
         store_release(box + 8 * PART, i)
         store_release(box + 8 * GIVEN, word(box, GIVEN) + 1)
-    invoke2(kernel, (table, 0))
+    invoke2(kernel, (table.ctypes.data, 0))
     for i in range(1, parts):
         box = boxes[i - 1]
         done = load_acquire(box + 8 * DONE)
@@ -140,18 +139,42 @@ class Alone:
 
     parts, barriers = 1, 0
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
     def run(self, kernel: int, table: np.ndarray) -> None:
-        together(kernel, table.ctypes.data, NO_BOXES, 1)
+        """The kernel, ``void(kind, table's address, part)``."""
+        together(kernel, table, NO_BOXES, 1)
+
+
+ALONE, NO_BOXES = Alone(), np.zeros(0, np.int64)
 
 
 class Granted:
-    """The team, for one caller. barriers: the address of the first of ``parts`` + 1 barriers, 128
-    bytes apart."""
+    """The team, for one caller; a team of one where another Python thread has it. barriers: the
+    address of the first of ``parts`` + 1 barriers, 128 bytes apart."""
 
     def __init__(self, team: Team, parts: int):
-        team.grow(parts)
-        self.team, self.parts = team, parts
-        self.barriers = team.barriers.ctypes.data
+        self.team, self.parts, self.held = team, parts, False
+
+    def __enter__(self):
+        self.held = self.team.lock.acquire(blocking=False)
+        if not self.held:
+            return ALONE
+        try:
+            self.team.grow(self.parts)
+        except BaseException:
+            self.team.lock.release()
+            raise
+        self.barriers = self.team.barriers.ctypes.data
+        return self
+
+    def __exit__(self, *error):
+        if self.held:
+            self.team.lock.release()
 
     def run(self, kernel: int, table: np.ndarray) -> None:
         """The kernel, ``void(kind, table's address, part)``, on all parts at once."""
@@ -159,26 +182,15 @@ class Granted:
         try:
             for worker in members:
                 worker.stay()
-            together(kernel, table.ctypes.data, self.team.boxes, self.parts)
+            together(kernel, table, self.team.boxes, self.parts)
         finally:
             for worker in members:
                 worker.leave()
 
 
-NO_BOXES = np.zeros(0, np.int64)
-
-
-@contextmanager
-def team_of(parts: int):
-    """A team of that many threads, or of one where another Python thread has the team."""
-    team = _team
-    if parts <= 1 or not team.lock.acquire(blocking=False):
-        yield Alone()
-        return
-    try:
-        yield Granted(team, parts)
-    finally:
-        team.lock.release()
+def team_of(parts: int) -> Alone | Granted:
+    """A context: a team of that many threads."""
+    return ALONE if parts <= 1 else Granted(_team, parts)
 
 
 def available() -> int:
