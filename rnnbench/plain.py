@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnbench.bind import bind
 from rnnbench.equations import functions
+from rnnbench.linearised import Linearised, matrix_sources, outputs
 from rnnbench.problem import Problem
 from rnnbench.spec import SCALAR, CellSpec, Term
 from rnnbench.target import Forward, Gradients, Target
@@ -179,6 +180,40 @@ class PlainTarget(Target):
                 params[name] += total.sum()
             else:
                 params[name][row] += total
+
+    def linearise(self, tape: Tape) -> Linearised:
+        """The local slopes of the steps that left ``tape``: rows of the cell's own backward maths,
+        which is linear in the gradients it is given, for a gradient of one at a time."""
+        self.check_tape(tape)
+        p = tape.problem
+        with np.errstate(all="ignore"):
+            slopes = tuple(self.stage_slopes(tape, k) for k in range(len(p.spec.stages)))
+        sources = {
+            name: np.stack([values[name] for values in tape.values])
+            for name in matrix_sources(p.spec)
+        }
+        return Linearised(p, slopes, sources)
+
+    @staticmethod
+    def stage_slopes(tape: Tape, k: int) -> np.ndarray:
+        """(outputs, inputs, T, B, width) of stage k; see ``Linearised``."""
+        p, spec = tape.problem, tape.problem.spec
+        stage, maths = spec.stages[k], equation(p.cell.backward[k])
+        zero = np.zeros((p.B, p.sizes[stage.width]), p.dtype)
+        one, names = np.ones_like(zero), outputs(spec, k)
+        first_save = len(stage.products) + len(stage.states)
+        found = []
+        for t, (values, saved) in enumerate(zip(tape.values, tape.saved, strict=True)):
+            s = tuple(values[name] for name in spec.stage_states(k))
+            q = earlier(spec, k, saved) + tuple(saved[k])
+            for o in range(len(names)):
+                unit = [zero] * (first_save + len(stage.saves))
+                unit[o] = one
+                dout, dq = tuple(unit[:first_save]), tuple(unit[first_save:])
+                rows = maths(dout, dq, s, q, given(p, k, t))
+                found.append([np.broadcast_to(row, zero.shape) for part in rows for row in part])
+        shape = (p.T, len(names), -1, *zero.shape)
+        return np.moveaxis(np.array(found, p.dtype).reshape(shape), 0, 2)
 
     def run_matmul(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return a @ b

@@ -95,11 +95,15 @@ class Target:
         dy (T,B,H): gradient at y (no effect past a sequence's end); dstate: state name -> (B,H),
         gradient at the final states. Missing ones are zero. A tape may be used more than once.
         """
+        self.check_tape(tape)
+        problem: Problem = tape.problem
+        return self.trained(problem, self.run_backward(tape, *check_upstream(problem, dy, dstate)))
+
+    def check_tape(self, tape) -> None:
+        """InputError unless a forward of such a target left it."""
         if not isinstance(tape, self.Tape):
             kind = f"{type(tape).__module__}.{type(tape).__qualname__}"
             raise InputError(f"tape is a {kind}; needs the tape of a forward of target {self.name}")
-        problem: Problem = tape.problem
-        return self.trained(problem, self.run_backward(tape, *check_upstream(problem, dy, dstate)))
 
     def used(self, cell: Cell, dtype, params: Mapping) -> Mapping:
         """The matrices that are used, made from the trained ones."""

@@ -7,6 +7,7 @@ forward   the drivers. They know neither cells nor numbers: compiled once, they 
 backward  by its address, from the table
 pointwise the loop over a stage of a cell: the equations on vectors (simd, vectormath); compiled
           for each cell and dtype, and nothing else is
+slopes    the maths' derivatives, for algorithms that go forward in time (``linearise``)
 panels    products of rows with packed matrices, from register tiles (tile)
 moves     packing, copying, summing rows
 threads   the team; native: atomics, barriers, calls by address

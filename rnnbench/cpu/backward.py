@@ -133,7 +133,7 @@ def matrix_gradient(table, run, rows, fresh, part, parts):
         vectors = min(WIDEST, word(use, at.USE_VECTORS) - p * WIDEST)
         for k0 in range(0, rows, K_BLOCK):
             depth, last = min(K_BLOCK, rows - k0), rows - 1 - k0
-            first = fresh and k0 == 0 and word(run, at.ADD) == 0
+            first = fresh and k0 == 0
             for i in range(word(run, at.COUNT)):
                 for u in range(lo, hi):
                     c = gate_rows(run, i, width, u * lanes) * dw_row + p * WIDEST * VECTOR
@@ -232,7 +232,7 @@ def backward(kind, table, part):
         rows = (t1 - t0) * B
         multiplied(table, t0, rows, part, parts)
         barrier(barriers, parts)
-        fresh = 1 if reverse == 0 else 0
+        fresh = 1 if reverse == 0 and word(table, at.GOES_ON) == 0 else 0
         for k in range(stages):
             here = stage_row(table, k)
             lo, hi = own_units(table, word(here, at.VECTORS), part, parts)

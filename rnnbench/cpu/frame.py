@@ -114,11 +114,8 @@ class Frame:
         return sum(self.panel(r) * self.stages[r.stage].groups for r in runs)
 
     @functools.cached_property
-    def laid_gradients(self) -> tuple[Piece, dict[str, Place]]:
-        """The parameters' gradients: their piece of memory, and each one's place there."""
-        piece = Piece(Base.GRADIENTS)
-        sizes = {p.name: math.prod(p.shape(self.width)) for p in self.cell.spec.parameters}
-        return piece, {name: piece.add(size * self.itemsize) for name, size in sizes.items()}
+    def sums(self) -> "SumsLayout":
+        return SumsLayout(self)
 
     @functools.cached_property
     def wanted(self) -> int:
@@ -153,6 +150,44 @@ class Frame:
 
     def all_panels(self, run) -> int:
         return self.panel(run) // self.itemsize * self.stages[run.stage].groups
+
+
+class SumsLayout:
+    """The parameters' gradients and what is summed on the way to them, in one piece of memory that
+    does not depend on T: a sequence may be gone through in parts, the last one first.
+
+    places: of the gradients, by name. matrices: of each run's sum; it is the gradient itself where
+    the parameter has no other run and its rows are whole vectors, else it lies beside (``beside``).
+    biases: by slot, and units: by unit and sequence, of each stage.
+    """
+
+    def __init__(self, frame: Frame):
+        f, piece = frame, Piece(Base.GRADIENTS)
+        sizes = {p.name: math.prod(p.shape(f.width)) for p in f.cell.spec.parameters}
+        self.places = {name: piece.add(size * f.itemsize) for name, size in sizes.items()}
+        rows = [(run.parameter, gate) for run in f.plan.runs for gate in run.gates]
+        self.shared = sorted({name for name, gate in rows if rows.count((name, gate)) > 1})
+        self.matrices: list[Place] = []
+        self.beside: list[bool] = []
+        padded: dict[str, Place] = {}
+        for run in f.plan.runs:
+            name, vectors = run.parameter, f.source_vectors(run.source)
+            exact = vectors * lanes(f.dtype) == f.columns(run.source)
+            self.beside.append(not exact or name in self.shared)
+            count = f.stages[run.stage].width * len(f.cell.spec.parameter(name).gates)
+            if not self.beside[-1]:
+                self.matrices.append(self.places[name])
+            elif name in self.shared:
+                self.matrices.append(piece.add(count * vectors * VECTOR))
+            else:
+                if name not in padded:
+                    padded[name] = piece.add(count * vectors * VECTOR)
+                self.matrices.append(padded[name])
+        self.biases = [piece.add(s.groups * s.line) for s in f.stages]
+        first = piece.size
+        self.units = [piece.add(s.vectors * f.B * s.units * VECTOR) for s in f.stages]
+        self.cleared = (first, piece.size - first)  # before the first part
+        self.size = piece.size
 
 
 class WeightsLayout:

@@ -73,7 +73,7 @@ def sources() -> list[Path]:
     """The files that kernels are made of."""
     package = Path(__file__).parents[1]
     folders = (sorted((package / name).glob("*.py")) for name in ("equations", "cpu"))
-    own = [package / name for name in ("bind.py", "parts.py", "spec.py")]
+    own = [package / name for name in ("bind.py", "linearised.py", "parts.py", "spec.py")]
     return [*own, *(path for f in folders for path in f)]
 
 

@@ -146,7 +146,7 @@ class ForwardLayout(Direction):
         self.panels = Piece(Base.PANELS)
         weights = self.weights = WeightsLayout(f, self.panels)
         if not ready:  # then the parameters' gradients can have the same memory afterwards
-            self.panels.size = max(self.panels.size, f.laid_gradients[0].size)
+            self.panels.size = max(self.panels.size, f.sums.size)
         self.sources, self.kept = Piece(Base.SOURCES), Piece(Base.KEPT)
         saved = self.kept if keep else self.scratch
         self.head(
@@ -200,7 +200,7 @@ class ForwardLayout(Direction):
 
 
 class BackwardLayout(Direction):
-    """Of the tape that ``taped`` laid out. pieces: scratch, gradients of parameters, dx."""
+    """Of the tape that ``taped`` laid out. pieces: scratch, sums (parameters' gradients), dx."""
 
     def __init__(self, taped: ForwardLayout, threads: int):
         super().__init__(taped.frame, threads, BACKWARD_ROWS)
@@ -229,8 +229,8 @@ class BackwardLayout(Direction):
                 at.DX_ROW: x_row,
             }
         )
-        piece, self.places = f.laid_gradients
-        self.gradients_size = max(piece.size, taped.panels.size)
+        sums = f.sums
+        self.sums_size = max(sums.size, taped.panels.size)
         cleared = self.scratch.size
         self.running = []
         for j in range(len(plan.sources)):
@@ -238,19 +238,15 @@ class BackwardLayout(Direction):
             self.running.append(self.scratch.add((1 + is_state) * B * row))
             words = {at.D: self.running[j], at.D_ROW: row, at.D_STEP: B * row * is_state}
             self.source(j, words | {at.ADDRESS: taped.histories[j]})
-        self.dunits = []
         for k, s in enumerate(f.stages):
-            self.dunits.append(self.scratch.add(s.vectors * B * s.units * VECTOR))
             later = k + 1 < len(f.stages)  # which may send these saves a gradient
-            words = {at.DUNIT: self.dunits[k], at.DSAVED_U: B * s.saves * VECTOR}
+            words = {at.DUNIT: sums.units[k], at.DBIAS: sums.biases[k]}
+            words |= {at.DSAVED_U: B * s.saves * VECTOR}
             if later:
                 words[at.DSAVED] = self.scratch.add(s.vectors * B * s.saves * VECTOR)
             self.stage(k, words)
         self.cleared.append((cleared, self.scratch.size - cleared))
-        self.dbiases = []
-        for k, s in enumerate(f.stages):
-            self.dbiases.append(self.scratch.add(s.groups * s.line))
-            self.stage(k, {at.DBIAS: self.dbiases[k]})
+        for k in range(len(f.stages)):
             self.read(k, taped.saves[k], taped.inputs[k], weights.units[k])
         for i, (j, shift) in enumerate(plan.uses):
             count = f.source_vectors(j)
@@ -258,26 +254,16 @@ class BackwardLayout(Direction):
             place = self.scratch.add(panels * WIDEST * self.rows * VECTOR)
             words = {at.USE_SOURCE: j, at.USE_SHIFT: shift}
             self.use(i, words | {at.COLUMNS: place, at.USE_VECTORS: count})
-        rows = [(run.parameter, gate) for run in plan.runs for gate in run.gates]
-        self.shared = sorted({name for name, gate in rows if rows.count((name, gate)) > 1})
-        # Sums are of whole vectors: in place where rows are such, else beside, copied at the end.
-        beside: dict[str, Place] = {}
         for i, run in enumerate(plan.runs):
-            vectors, name = f.source_vectors(run.source), run.parameter
-            exact = vectors * lanes(f.dtype) == f.columns(run.source)
-            if not exact and name not in beside:
-                size = f.stages[run.stage].width * len(f.cell.spec.parameter(name).gates)
-                beside[name] = self.scratch.add(size * vectors * VECTOR)
-                if name in self.shared:
-                    self.cleared.append((beside[name].offset, size * vectors * VECTOR))
+            name = run.parameter
             self.run(
                 i,
                 {
                     at.DUAL: taped.duals[i],
-                    at.DW: self.places[name] if exact else beside[name],
-                    at.DW_ROW: vectors * VECTOR,
-                    at.GRADIENT: self.places[name],
-                    at.ADD: int(name in self.shared),
+                    at.DW: sums.matrices[i],
+                    at.DW_ROW: f.source_vectors(run.source) * VECTOR,
+                    # of several runs the sums are added where all are known
+                    at.GRADIENT: sums.matrices[i] if name in sums.shared else sums.places[name],
                 },
             )
         self.code = backward.address(NOTHING, 2)

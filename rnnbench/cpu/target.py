@@ -10,12 +10,14 @@ from rnnbench.cpu.frame import Frame
 from rnnbench.cpu.layout import BackwardLayout, ForwardLayout
 from rnnbench.cpu.matmul import matmul
 from rnnbench.cpu.memory import Block, Recycler, Scratch, address
-from rnnbench.cpu.table import Base
+from rnnbench.cpu.slopes import linearise
+from rnnbench.cpu.table import GOES_ON, Base
 from rnnbench.cpu.threads import available, team_of
 from rnnbench.cpu.tile import lanes
-from rnnbench.cpu.weights import read_small, write_small
-from rnnbench.problem import Prepared, Problem
-from rnnbench.spec import MATRIX
+from rnnbench.cpu.weights import read_sums, write_small
+from rnnbench.errors import InputError
+from rnnbench.linearised import Linearised
+from rnnbench.problem import Prepared, Problem, check_upstream
 from rnnbench.target import Forward, Gradients, Target
 
 
@@ -132,11 +134,24 @@ class CPUTarget(Target):
     # -- backward --------------------------------------------------------------------------
 
     def run_backward(self, tape: Tape, dy: np.ndarray, dstate: dict) -> Gradients:
+        sums, x, initial = self.go_back(tape, dy, dstate, None)
+        return Gradients(read_sums(tape.layout.frame, sums), x, initial)
+
+    def accumulator(self) -> "Accumulator":
+        return Accumulator(self)
+
+    def go_back(self, tape: Tape, dy: np.ndarray, dstate: dict, sums: Block | None):
+        """(the parameters' gradients as they are summed, x's, the initial states'). sums: those of
+        the steps that came after, to which these are added; None: there are none."""
         p, frame, v = tape.problem, tape.layout.frame, lanes(tape.problem.dtype)
         with team_of(frame.wanted) as team:
             layout = backward_layout(tape.layout, team.parts)
             scratch = self.scratch.take(layout.scratch.size)
-            gradients = self.memory.take(layout.gradients_size)
+            goes_on = sums is not None
+            if not goes_on:
+                sums = self.memory.take(layout.sums_size)
+                first, size = frame.sums.cleared
+                sums.view((size,), np.uint8, first).fill(0)
             dx = self.memory.take(layout.dx.size)
             for first, size in layout.cleared:
                 scratch.view((size,), np.uint8, first).fill(0)
@@ -151,20 +166,15 @@ class CPUTarget(Target):
                 running.append(scratch.view(shape, p.dtype, layout.running[j].offset))
                 name = frame.plan.sources[j]
                 running[j][0, :, : frame.columns(j)] = dstate[name]
-            params = {}
-            for spec in p.spec.parameters:
-                place, shape = layout.places[spec.name], spec.shape(p.sizes)
-                params[spec.name] = gradients.view(shape, p.dtype, place.offset)
-                if spec.kind != MATRIX or spec.name in layout.shared:
-                    params[spec.name].fill(0)
             bases = [0] * (Base.PARAMETERS + len(p.spec.parameters))
             bases[Base.SOURCES], bases[Base.KEPT] = tape.sources.address, tape.kept.address
             bases[Base.WEIGHTS], bases[Base.SCRATCH] = tape.weights.address, scratch.address
             bases[Base.DY], bases[Base.LENGTHS] = address(dy), address(p.lengths)
-            bases[Base.GRADIENTS], bases[Base.DX] = gradients.address, dx.address
+            bases[Base.GRADIENTS], bases[Base.DX] = sums.address, dx.address
             bases[Base.BARRIERS] = team.barriers
-            team.run(layout.code, layout.table.at(bases, p.valid is not None))
-        read_small(frame, scratch, layout, params)
+            table = layout.table.at(bases, p.valid is not None)
+            table[GOES_ON] = goes_on
+            team.run(layout.code, table)
         initial = {
             name: running[j][p.T % 2, :, : frame.columns(j)].copy()
             for j, name in enumerate(p.spec.state_names)
@@ -173,7 +183,45 @@ class CPUTarget(Target):
         x = np.ascontiguousarray(x[:, :, : p.x.shape[2]])
         if p.valid is not None:
             x[~p.valid] = 0
-        return Gradients(params, x, initial)
+        return sums, x, initial
+
+    def linearise(self, tape: Tape) -> Linearised:
+        """The local slopes of the steps that left ``tape`` (rnnbench/linearised.py)."""
+        self.check_tape(tape)
+        return linearise(tape)
 
     def run_matmul(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return matmul(a, b)
+
+
+class Accumulator:
+    """The parameters' gradients of a sequence that is gone through in parts, the last one first:
+    the same bits as in one go, wherever the parts' edges are.
+
+    All parts are of one cell, with the same sizes, batch and dtype.
+    """
+
+    def __init__(self, target: CPUTarget):
+        self.target, self.problem, self.frame, self.sums = target, None, None, None
+
+    def backward(self, tape: Tape, dy=None, dstate=None) -> Gradients:
+        """As of ``Target.backward``, but for the parameters' gradients, which are None."""
+        self.target.check_tape(tape)
+        p, first = tape.problem, self.problem
+        if first is not None and self.alike(p) != self.alike(first):
+            raise InputError("the parts of a sequence differ in cell, sizes, batch or dtype")
+        self.problem, self.frame = p, tape.layout.frame
+        upstream = check_upstream(p, dy, dstate)
+        self.sums, x, initial = self.target.go_back(tape, *upstream, self.sums)
+        return Gradients(None, x, initial)
+
+    @staticmethod
+    def alike(p: Problem) -> tuple:
+        return p.cell, p.sizes, p.B, p.dtype
+
+    def result(self) -> dict[str, np.ndarray]:
+        """The parameters' gradients; InputError where nothing was gone through."""
+        if self.sums is None:
+            raise InputError("no part of the sequence was gone through")
+        found = Gradients(read_sums(self.frame, self.sums), None, None)
+        return self.target.trained(self.problem, found).params
