@@ -19,17 +19,32 @@ def clip_by_global_norm(
     """
     grads = _finite(grads)
     max_norm = _positive("max_norm", max_norm)
-    # scaled by the largest entry, so that squares neither overflow nor vanish
-    largest = max((float(np.abs(g).max()) for g in grads.values() if g.size), default=0.0)
-    if largest == 0.0:
-        return {name: g.copy() for name, g in grads.items()}, 0.0
-    squares = [np.square(g.astype(np.float64) / largest).sum() for g in grads.values()]
-    norm = largest * math.sqrt(math.fsum(squares))
-    if math.isinf(norm):
-        raise ValueError("grads: the norm overflows float64")
-    if norm <= max_norm:
-        return {name: g.copy() for name, g in grads.items()}, norm
-    return {name: g * (max_norm / norm) for name, g in grads.items()}, norm
+    norm = _norm(*grads.values())
+    return {name: _scaled(g, norm, max_norm) for name, g in grads.items()}, norm
+
+
+def clip_by_norm(
+    grads: Mapping[str, np.ndarray], max_norm: float
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """The same with every array by itself; the norms by name."""
+    clipped, norms = {}, {}
+    for name, g in grads.items():
+        one, norms[name] = clip_by_global_norm({name: g}, max_norm)
+        clipped |= one
+    return clipped, norms
+
+
+def clip_by_sequence_norm(
+    grads: Mapping[str, np.ndarray], max_norm: float
+) -> tuple[dict[str, np.ndarray], list[float]]:
+    """The same with every sequence by itself: row b of all arrays (B,width) together. For the
+    gradient at the states, where it crosses from a step to the one before."""
+    rows, norms = [], []
+    for b in range(len(next(iter(grads.values())))):
+        one, norm = clip_by_global_norm({name: g[b] for name, g in grads.items()}, max_norm)
+        rows.append(one)
+        norms.append(norm)
+    return {name: np.stack([row[name] for row in rows]) for name in grads}, norms
 
 
 def clip_by_value(grads: Mapping[str, np.ndarray], limit: float) -> dict[str, np.ndarray]:
@@ -40,6 +55,22 @@ def clip_by_value(grads: Mapping[str, np.ndarray], limit: float) -> dict[str, np
     grads = _finite(grads)
     limit = _positive("limit", limit)
     return {name: np.clip(g, -limit, limit) for name, g in grads.items()}
+
+
+def _norm(*arrays: np.ndarray) -> float:
+    # scaled by the largest entry, so that squares neither overflow nor vanish
+    largest = max((float(np.abs(g).max()) for g in arrays if g.size), default=0.0)
+    if largest == 0.0:
+        return 0.0
+    squares = [np.square(g.astype(np.float64) / largest).sum() for g in arrays]
+    norm = largest * math.sqrt(math.fsum(squares))
+    if math.isinf(norm):
+        raise ValueError("grads: the norm overflows float64")
+    return norm
+
+
+def _scaled(g: np.ndarray, norm: float, max_norm: float) -> np.ndarray:
+    return g.copy() if norm <= max_norm else g * (max_norm / norm)
 
 
 def _finite(grads) -> dict[str, np.ndarray]:

@@ -33,6 +33,8 @@ def main():
     rnnbench validate torch      run another implementation on them
     rnnbench compare             time this machine against other libraries
     rnnbench speed               time the CPU kernels alone: cells, threads, dtypes
+    rnnbench gradients           list the gradient algorithms, or explain one
+    rnnbench gradflow            see gradients vanish and explode, and gates at work
     """
 
 

@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from rnnbench import InputError, cell_names, get_cell, get_target
 from rnnbench.cells import get_definition
 from rnnbench.cli import main
+from rnnbench.conformance.checks import CHECKS
 from rnnbench.conformance.features import representatives
 from rnnbench.conformance.kernel_checks import (
-    CHECKS,
     Context,
     check_edges,
     check_options,
@@ -36,7 +36,9 @@ UNITS = [u for u in select([], [], []) if u.target in ("cpu", "plain", "referenc
 BOTH = [u for cell in representatives() for u in select([cell], ["cpu"], [])]
 
 
-@pytest.mark.parametrize("unit", dict.fromkeys(UNITS + BOTH), ids=lambda u: "-".join(astuple(u)))
+@pytest.mark.parametrize(
+    "unit", dict.fromkeys(UNITS + BOTH), ids=lambda u: "-".join(map(str, astuple(u)))
+)
 def test_what_verify_selects_is_right(unit):
     report = run_unit(unit)
     assert report.passed, report.crash or report.first_failure
@@ -55,7 +57,10 @@ def test_the_default_selection_covers():
             assert option.samples, f"{name} {option.name}"
             taken = {v.options.get(option.name) for v in variants}
             assert set(option.samples) <= taken, f"{name} {option.name}"
-    every = set(select([], [], [], everything=True))
+    assert not any(u.thorough for u in units)
+    every = select([], [], [], everything=True)
+    assert all(u.thorough for u in every)
+    every = {replace(u, thorough=False) for u in every}
     assert every > set(units)
     assert len(every) == 6 * len({u.cell for u in every})
 
@@ -146,7 +151,7 @@ def test_a_location_names_the_gate():
 
 def test_selection():
     assert len(select(["lstm"], [], [])) == 6  # two that compile nothing, two kernels in two dtypes
-    assert select(["lstm"], ["cpu"], ["float32"]) == [Unit("lstm", "cpu", "float32")]
+    assert select(["lstm"], ["cpu"], ["float32"]) == [Unit("lstm", "cpu", "float32", True)]
     with pytest.raises(InputError, match="unknown cell 'nosuch'"):
         select(["nosuch"], [], [])
     with pytest.raises(InputError, match="unknown target 'tpu'"):
@@ -198,7 +203,7 @@ def test_a_dying_worker_fails_its_unit_and_no_other():
 
 
 def test_a_crash_is_not_a_catch(monkeypatch):
-    monkeypatch.setattr("rnnbench.conformance.kernel_checks.CHECKS", (lambda c: 1 / 0,))
+    monkeypatch.setattr("rnnbench.conformance.checks.CHECKS", (lambda c: 1 / 0,))
     report = run_unit(Unit(CELLS[0], "cpu", "float64"), "dropped-bias")
     assert "ZeroDivisionError" in report.crash or "TypeError" in report.crash
     assert not report.passed

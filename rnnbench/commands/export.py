@@ -21,13 +21,19 @@ def command(directory, cells):
     the same bytes. The conventions (gate order, shapes, padding) are in each file's metadata under
     "rnnbench", as JSON; index.json lists the files with their SHA-256 sums.
 
+    Without --cell also cases of networks (stacked, bidirectional, encoder-decoder, attention) and
+    of gradient algorithms (truncated, checkpointed): network-*.safetensors, networks.json. Their
+    metadata hold the network and the algorithm as JSON.
+
     Last comes the set's mutation score: of many planted mistakes (gate orders, dropped biases,
     ignored lengths, ...), how many depart, judged by y alone at float32's tolerance.
     """
     from rnnbench.conformance.case_file import file_name
     from rnnbench.conformance.cases import golden_case, golden_pairs
-    from rnnbench.conformance.golden import INDEX, write_set
+    from rnnbench.conformance.golden import INDEX, NETWORKS, write_set
     from rnnbench.conformance.mutation import mutation_score
+    from rnnbench.conformance.network_golden import solve
+    from rnnbench.conformance.network_problems import problems
     from rnnbench.errors import InputError
     from rnnbench.report import check_writable, make_directory
 
@@ -44,6 +50,10 @@ def command(directory, cells):
         for cell, problem in track(pairs, "proving", console=err, transient=True)
     ]
     entries = write_set(directory, goldens)
+    networks = []
+    if not cells:
+        tracked = track(problems(), "networks", console=err, transient=True)
+        networks = write_set(directory, [solve(problem) for problem in tracked], NETWORKS)
 
     table = Table("cell", "cases", "variants", "bits", "bytes", box=box.SIMPLE_HEAD)
     groups: dict[str, list] = {}
@@ -60,7 +70,14 @@ def command(directory, cells):
     total = sum(entry.bytes for entry in entries)
     text = f"{len(entries)} cases, {total} bytes, and {INDEX} in {directory}"
     console.print(text, soft_wrap=True, markup=False, highlight=False)
-    others = {path.name for path in place.glob("*.safetensors")} - {e.file for e in entries}
+    if networks:
+        total = sum(entry.bytes for entry in networks)
+        text = (
+            f"{len(networks)} cases of networks and algorithms, {total} bytes, and {NETWORKS.index}"
+        )
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
+    written = {entry.file for entry in entries + networks}
+    others = {path.name for path in place.glob("*.safetensors")} - written
     if others:
         console.print(f"{len(others)} other .safetensors files lie there; they are not of this set")
     caught = mutation_score(track(goldens, "planting mistakes", console=err, transient=True))

@@ -112,9 +112,9 @@ def encode(golden: Golden) -> bytes:
     return save(tensors_of(golden), {KEY: json.dumps(text, sort_keys=True)})
 
 
-def check_version(where, value) -> None:
+def check_version(where, value, name: str = FORMAT) -> None:
     """InputError unless ``value`` is a dict that says it is of this format and version."""
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
+    if not isinstance(value, dict) or value.get("format") != name:
         raise InputError(f"{where} holds no golden case of rnnbench")
     version = value.get("format_version")
     if type(version) is not int or version != VERSION:  # True == 1.0 == 1

@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rnnbench.cells import get_cell
+from rnnbench.conformance import network_golden
 from rnnbench.conformance.case_file import (
     FORMAT,
     VERSION,
@@ -15,6 +18,7 @@ from rnnbench.conformance.case_file import (
     decode,
     encode,
 )
+from rnnbench.conformance.network_golden import NetworkGolden
 from rnnbench.errors import InputError
 from rnnbench.report import make_directory, write_bytes, write_json
 
@@ -32,32 +36,49 @@ class Entry:
     sha256: str
 
 
-def write_set(directory, goldens) -> list[Entry]:
+class Kind(NamedTuple):
+    """A kind of cases: the name of their index, their format's name, and how they are read and
+    written."""
+
+    index: str
+    format: str
+    encode: Callable
+    decode: Callable
+
+
+CELLS = Kind(INDEX, FORMAT, encode, decode)
+NETWORKS = Kind(
+    network_golden.INDEX, network_golden.FORMAT, network_golden.encode, network_golden.decode
+)
+
+
+def write_set(directory, goldens, kind: Kind = CELLS) -> list[Entry]:
     """Write the cases' files, then the index that lists them. InputError where that can't be."""
     directory, entries = make_directory(directory), []
     for golden in goldens:
-        data, name = encode(golden), golden.file
+        data, name = kind.encode(golden), golden.file
         write_bytes(directory / name, data)
         sha256 = hashlib.sha256(data).hexdigest()
         entries.append(Entry(name, golden.cell, golden.problem, len(data), sha256))
-    index = {"format": FORMAT, "format_version": VERSION, "cases": [asdict(e) for e in entries]}
-    write_json(directory / INDEX, index)
+    cases = [asdict(e) for e in entries]
+    index = {"format": kind.format, "format_version": VERSION, "cases": cases}
+    write_json(directory / kind.index, index)
     return entries
 
 
-def read_index(directory) -> list[Entry]:
+def read_index(directory, kind: Kind = CELLS) -> list[Entry]:
     """The index of a directory that ``write_set`` wrote; InputError for anything else."""
-    path = Path(directory) / INDEX
+    path = Path(directory) / kind.index
     try:
         index = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(
-            f"no golden cases in {directory} ({error.strerror}: {INDEX}); needs a directory that "
-            "`rnnbench export` wrote"
+            f"no golden cases in {directory} ({error.strerror}: {kind.index}); needs a directory "
+            "that `rnnbench export` wrote"
         ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no index of golden cases, or only a part of one") from error
-    check_version(path, index)
+    check_version(path, index, kind.format)
     check_keys(path, index, ["format", "format_version", "cases"])
     try:
         entries = [Entry(**entry) for entry in index["cases"]]
@@ -75,11 +96,11 @@ def read_index(directory) -> list[Entry]:
     return entries
 
 
-def read_case(directory, entry: Entry) -> Golden:
+def read_case(directory, entry: Entry, kind: Kind = CELLS) -> Golden | NetworkGolden:
     """One case, checked against its line of the index."""
     path = Path(directory) / entry.file
     if path.name != entry.file or not entry.file.isprintable():
-        raise InputError(f"{INDEX} lists {entry.file!r}; allowed: a file beside it")
+        raise InputError(f"{kind.index} lists {entry.file!r}; allowed: a file beside it")
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
@@ -92,10 +113,11 @@ def read_case(directory, entry: Entry) -> Golden:
         )
     if hashlib.sha256(data).hexdigest() != entry.sha256:
         raise InputError(f"{path} is altered: its SHA-256 sum differs from the index")
-    golden = decode(data, str(path))
+    golden = kind.decode(data, str(path))
     if (golden.cell, golden.problem) != (entry.cell, entry.case):
         listed = f"{entry.cell}-{entry.case}"
-        raise InputError(f"{path} holds {golden.name}, the index lists {listed!r}")
+        held = f"{golden.cell}-{golden.problem}"
+        raise InputError(f"{path} holds {held}, the index lists {listed!r}")
     return golden
 
 
@@ -110,6 +132,11 @@ def read_set(directory, cells=()) -> list[Golden]:
     if missing or not found:
         raise InputError(f"{directory} has no golden case of {', '.join(missing) or 'any cell'}")
     return [golden for golden in found if not names or golden.cell in names]
+
+
+def read_networks(directory) -> list[NetworkGolden]:
+    """All cases of networks and gradient algorithms in a directory."""
+    return [read_case(directory, entry, NETWORKS) for entry in read_index(directory, NETWORKS)]
 
 
 def packaged() -> Path:

@@ -31,6 +31,8 @@ class Context:
     cell: str
     dtype: np.dtype
     quick: bool  # a simulator: small sizes only
+    thorough: bool = False  # every gradient algorithm and network, else those of this turn
+    turn: int = 0
 
 
 def as_type(case: Case, dtype) -> Case:
@@ -255,17 +257,3 @@ def check_options(c: Context) -> Iterator[Result]:
     if get_cell(c.cell).options:
         case = as_type(telling(random_case(c.cell, seed=14)), c.dtype)
         yield from against_reference("options", c, case)
-
-
-CHECKS = (
-    check_random,
-    check_edges,
-    check_ragged,
-    check_reductions,
-    check_chunks,
-    check_direction,
-    check_text,
-    check_nan,
-    check_scan,
-    check_options,
-)

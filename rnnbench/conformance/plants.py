@@ -43,10 +43,10 @@ class PlantedTarget:
         self.target, self.plant = target, plant
         self.name, self.dtypes, self.matmul = target.name, target.dtypes, target.matmul
 
-    def forward(self, cell, params, x, state=None, lengths=None, inputs=None):
+    def forward(self, cell, params, x, state=None, lengths=None, inputs=None, tape=True):
         cell, plant = get_cell(cell), self.plant
         if not plant.applies(cell):
-            return self.target.forward(cell, params, x, state, lengths, inputs)
+            return self.target.forward(cell, params, x, state, lengths, inputs, tape)
         planted = plant.cell(cell)
         known = {i.name for i in planted.spec.inputs}
         return self.target.forward(
@@ -56,6 +56,7 @@ class PlantedTarget:
             plant.state(cell, state),
             plant.lengths(cell, lengths),
             {name: v for name, v in (inputs or {}).items() if name in known},
+            tape,
         )
 
     def backward(self, tape, dy=None, dstate=None):

@@ -8,6 +8,7 @@ which has to be chosen before Numba is imported.
 import multiprocessing
 import os
 import traceback
+import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -30,11 +31,15 @@ SIMULATOR = "NUMBA_ENABLE_CUDASIM"
 
 @dataclass(frozen=True, order=True)
 class Unit:
-    """What one worker checks at a time. The reference has no dtype of its own: float64."""
+    """What one worker checks at a time. The reference has no dtype of its own: float64.
+
+    thorough: with every gradient algorithm and network, not only those whose turn it is.
+    """
 
     cell: str
     target: str
     dtype: str
+    thorough: bool = False
 
 
 @dataclass
@@ -104,21 +109,21 @@ def select(
             turn = (i + (target == "cuda")) % 2
             both = cells or everything
             own = dtypes or (DTYPES if both else DTYPES[turn : turn + 1])
-            units += units_of(cell, target, own)
+            units += units_of(cell, target, own, bool(both))
     compiled = [] if cells else representative_variants()
     for i, cell in enumerate([] if cells else variant_names()):
         for target in targets or TARGETS:
             turn = (i + (target == "cuda")) % 2
             own = dtypes or (DTYPES if everything else DTYPES[turn : turn + 1])
             if everything or target in CHEAP_TARGETS or cell in compiled:
-                units += units_of(cell, target, own)
+                units += units_of(cell, target, own, everything)
     return units
 
 
-def units_of(cell: str, target: str, dtypes: Iterable[str]) -> list[Unit]:
+def units_of(cell: str, target: str, dtypes: Iterable[str], thorough: bool) -> list[Unit]:
     """The dtypes that are worth checking there: what does not compile is checked in float64."""
     chosen = ["float64"] if target in CHEAP_TARGETS else dict.fromkeys(dtypes)
-    return [Unit(cell, target, dtype) for dtype in chosen]
+    return [Unit(cell, target, dtype, thorough) for dtype in chosen]
 
 
 def prepare_worker(simulate: bool) -> None:
@@ -145,7 +150,8 @@ def run_unit(unit: Unit, plant: str = "") -> Report:
 
 
 def unit_results(unit: Unit, plant: str) -> Iterator:
-    from rnnbench.conformance.kernel_checks import CHECKS, Context
+    from rnnbench.conformance.checks import CHECKS
+    from rnnbench.conformance.kernel_checks import Context
     from rnnbench.conformance.plants import PlantedTarget, get_plant
     from rnnbench.conformance.reference_checks import check_reference
 
@@ -156,9 +162,22 @@ def unit_results(unit: Unit, plant: str) -> Iterator:
     if plant:
         target = PlantedTarget(target, get_plant(plant))
     quick = unit.target == "cuda" and os.environ.get(SIMULATOR) == "1"
-    context = Context(target, get_target("reference"), unit.cell, np.dtype(unit.dtype), quick=quick)
+    context = Context(
+        target,
+        get_target("reference"),
+        unit.cell,
+        np.dtype(unit.dtype),
+        quick=quick,
+        thorough=unit.thorough,
+        turn=turn_of(unit),
+    )
     for check in CHECKS:
         yield from check(context)
+
+
+def turn_of(unit: Unit) -> int:
+    """Which of some checks a unit's turn is: the same for a cell whatever else is registered."""
+    return zlib.crc32(f"{unit.cell} {unit.target}".encode())
 
 
 def describe(cell: str, result) -> dict:

@@ -191,7 +191,7 @@ class CPUTarget(Target):
         return linearise(tape)
 
     def run_matmul(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return matmul(a, b)
+        return matmul(a, b, self.threads)
 
 
 class Accumulator:

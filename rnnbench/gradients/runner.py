@@ -5,19 +5,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnbench.cells import get_cell
-from rnnbench.checks import as_array, check_inputs, check_lengths, infer_sizes
 from rnnbench.errors import InputError
-from rnnbench.gradients.schedule import Backward, Forward, check_schedule
+from rnnbench.gradients.chunks import Upstream, check_sequence, chunks_of
+from rnnbench.gradients.schedule import Backward, Forward, Save, Step, check_schedule, uses
+from rnnbench.layers.layer import Layer
 from rnnbench.spec import Cell
+
+SHORTEST = 16  # steps that are run at once without a tape, at least: fewer would be many calls
 
 
 class Run(NamedTuple):
     """Gradients of every input, and what the forward steps left.
 
-    params name -> array, summed over chunks in the schedule's order; x (T,B,I); state name ->
-    (B,H), with respect to the initial states; y (T,B,H); final: the final states, name -> (B,H);
-    loss: the sum of the chunks' losses, None where the upstream gives none.
+    params name -> array, summed over passes in the schedule's order; x (T,B,I), where several
+    passes cross a step their sum; state name -> (B,width), with respect to the initial states;
+    y (T,B,H); final: the final states, name -> (B,width); loss: the sum of the chunks' losses,
+    None where the upstream gives none.
     """
 
     params: dict[str, np.ndarray]
@@ -29,9 +32,9 @@ class Run(NamedTuple):
 
 
 def run(
-    schedule: Sequence[Forward | Backward],
+    schedule: Sequence[Step],
     target,
-    cell: str | Cell,
+    cell: str | Cell | Layer,
     params: Mapping[str, np.ndarray],
     x: np.ndarray,
     upstream: np.ndarray | Callable,
@@ -39,91 +42,122 @@ def run(
     lengths=None,
     dstate: Mapping[str, np.ndarray] | None = None,
     inputs: Mapping[str, np.ndarray] | None = None,
+    through: Callable[[dict], Mapping] | None = None,
 ) -> Run:
     """Carry out a schedule over x (T,B,I).
 
-    target: anything with the calls of ``rnnbench.target.Target``. upstream: the gradient dy
-    (T,B,H) at y, or a callable ``(t0, t1, y_chunk) -> dy_chunk`` or ``-> (loss, dy_chunk)``,
-    called once a chunk, in time order, after its forward. state: name -> (B,H), zeros where
-    missing. lengths (B,): 0 to T. dstate: name -> (B,H), gradient at the final states; it enters
-    the chunk that ends at T, so a sequence that ended in an earlier chunk receives it only where
-    the schedule carries gradients across edges. inputs: per-step inputs, over all T.
-    InputError for a schedule that does not cover T, and for whatever the target refuses.
+    target: anything with the calls of ``rnnbench.target.Target``. cell: a cell, by name or
+    object, or a layer; one that is not causal runs in one chunk only. params: of the cell (or
+    what ``target.prepare`` made of them) or of the layer. upstream: the gradient dy (T,B,H) at y,
+    or a callable ``(t0, t1, y_chunk) -> dy_chunk`` or ``-> (loss, dy_chunk)``, called in time
+    order, once for each Forward that runs its steps for the first time, after it. state: name ->
+    (B,width), zeros where missing. lengths (B,): 0 to T. dstate: name -> (B,width), gradient at
+    the final states; it enters the chunk that ends at T, so a sequence that ended in an earlier
+    chunk receives it only where the schedule carries gradients across edges. inputs: per-step
+    inputs, over all T. through: maps the gradient of the states, name -> (B,width), to what goes
+    on, at every edge that it is carried across (after the schedule's factor): a clip of the
+    gradient that flows through time, as ``lambda g: clip_by_value(g, 1.0)``.
+
+    Held at a time: what ``schedule.cost`` says, y and dx of all T, and the parts of a callable's
+    dy that no pass took yet. Parameters' gradients are added up by ``target.accumulator()`` where
+    there is one (``chunks.Total`` says what that is).
+    InputError for a schedule that does not hang together or not cover T, and for whatever the
+    target refuses.
     """
-    x = as_array("x", x)
-    if x.ndim != 3 or 0 in x.shape:
-        raise InputError(f"x has shape {x.shape}; needs (T, B, I), each at least 1")
-    T, B, _ = x.shape
+    x = check_sequence(x)
+    T = len(x)
     schedule = check_schedule(schedule, T)
-    lengths = check_lengths(lengths, T, B)
-    built = get_cell(cell)
-    # over the whole sequence: a default such as the step's number must not start anew in a chunk
-    given = check_inputs(built, inputs, T, B, infer_sizes(built, params, x.shape[2]), x.dtype)
-    upstream_of_chunk = _upstream(upstream, T)
-
-    y, losses, final = [], [], state
-    waiting = {}  # t0 -> (tape, dy) of a chunk that ran and was not gone back through yet
-    edges = {}  # t -> gradient of the states that cross from step t-1 to step t
-    dparams, dx = None, {}
-    for step in schedule:
+    whole = all((s.t0, s.t1) == (0, T) for s in schedule if isinstance(s, Forward))
+    chunks = chunks_of(target, cell, params, x, lengths, inputs, whole)
+    going = _Going(chunks, Upstream(upstream, T), schedule, state, dstate, through)
+    for place, step in enumerate(schedule):
         if isinstance(step, Forward):
-            inside = np.clip(lengths - step.t0, 0, step.t1 - step.t0)
-            chunk = slice(step.t0, step.t1)
-            now = {name: values[chunk] for name, values in given.items()}
-            forward = target.forward(cell, params, x[chunk], final, inside, now)
-            # copies: views would hold every chunk's whole history
-            final = {name: history[-1].copy() for name, history in forward.states.items()}
-            loss, dy = upstream_of_chunk(step.t0, step.t1, forward.y)
-            waiting[step.t0] = forward.tape, dy
-            y.append(forward.y.copy())
-            losses.append(loss)
-            del forward  # or its tape would live on while the next chunk runs
-            continue
-        if step.carry:
-            right = edges[step.t1]
+            going.forward(step)
+        elif isinstance(step, Backward):
+            going.backward(place, step)
+        elif isinstance(step, Save):
+            going.saved[step.t] = going.now
         else:
-            right = dstate if step.t1 == T else None
-        gradients = target.backward(*waiting.pop(step.t0), right)
-        edges[step.t0] = gradients.state
-        dx[step.t0] = gradients.x
-        dparams = _add(dparams, gradients.params)
-
-    return Run(
-        dparams,
-        np.concatenate([dx[t0] for t0 in sorted(dx)]),
-        edges[0],
-        np.concatenate(y),
-        final,
-        None if losses[0] is None else sum(losses),
-    )
+            last = place in going.uses.last
+            going.now = going.saved.pop(step.t) if last else going.saved[step.t]
+    params = going.total.result()
+    return Run(params, going.dx, going.dinitial, going.y, going.final, going.upstream.loss())
 
 
-def _upstream(upstream, T: int) -> Callable:
-    """(t0, t1, y_chunk) -> (loss or None, dy_chunk) for either kind of upstream."""
-    if callable(upstream):
+class _Going:
+    """A run under way."""
 
-        def call(t0, t1, y):
-            result = upstream(t0, t1, y)
-            pair = isinstance(result, tuple)
-            if pair and len(result) != 2:
-                raise InputError(f"upstream gave {len(result)} values; needs dy or (loss, dy)")
-            loss, dy = result if pair else (None, result)
-            if np.shape(dy) != y.shape:
-                raise InputError(
-                    f"upstream gave dy of shape {np.shape(dy)} for steps {t0} to {t1}; "
-                    f"needs {y.shape}"
-                )
-            return loss, dy
+    def __init__(self, chunks, upstream: Upstream, schedule, state, dstate, through):
+        self.chunks, self.upstream, self.total = chunks, upstream, chunks.accumulator()
+        self.uses, self.dstate, self.through = uses(schedule), dstate, through
+        self.T = len(chunks.x)
+        self.now = state  # nothing writes into a state, so that it may be kept as it is
+        self.final = None
+        self.reached = 0
+        self.tapes, self.saved, self.edges = {}, {}, {}  # edges: t -> gradient of the states there
+        self.y = self.dx = self.dinitial = None
+        self.crossed = np.zeros(self.T, bool)  # the steps whose dx was begun
+        taped = (s.t1 - s.t0 for s in schedule if isinstance(s, Forward) and s.keep)
+        self.piece = max(SHORTEST, *taped)
 
-        return call
+    def forward(self, step: Forward) -> None:
+        # steps without a tape in pieces: their states' histories are not to exceed a tape
+        piece = step.t1 - step.t0 if step.keep else self.piece
+        new = step.t0 == self.reached
+        for t0 in range(step.t0, step.t1, piece):
+            chunk = self.chunks.forward(t0, min(t0 + piece, step.t1), self.now, step.keep)
+            self.now = chunk.final
+            if new:
+                self.put_outputs(t0, chunk.y)
+            if step.keep:
+                self.tapes[step.t0, step.t1] = chunk.tape
+            del chunk  # or its y, a view of its tape, would live on while the next one runs
+        if new:
+            self.reached, self.final = step.t1, self.now
+            y = self.y[step.t0 : step.t1]
+            y.flags.writeable = False
+            self.upstream.visit(step.t0, step.t1, y)
 
-    dy = as_array("upstream", upstream)
-    if dy.ndim != 3 or len(dy) != T:
-        raise InputError(f"upstream has shape {dy.shape}; needs (T, B, H) with T={T}")
-    return lambda t0, t1, y: (None, dy[t0:t1])
+    def put_outputs(self, t0: int, y: np.ndarray) -> None:
+        if self.y is None:
+            self.y = np.empty((self.T, *y.shape[1:]), y.dtype)
+        self.y[t0 : t0 + len(y)] = y
 
+    def backward(self, place: int, step: Backward) -> None:
+        chunk = step.t0, step.t1
+        arriving = self.arriving(step)
+        dy = self.upstream.take(*chunk) if step.loss else None
+        tape = self.tapes.pop(chunk) if place in self.uses.last else self.tapes[chunk]
+        found = self.total.backward(tape, dy, arriving)
+        if place in self.uses.sends:
+            self.edges[step.t0] = found.state
+        if step.t0 == 0:
+            before = self.dinitial
+            self.dinitial = found.state
+            if before is not None:
+                self.dinitial = {name: g + before[name] for name, g in found.state.items()}
+        self.put_dx(*chunk, found.x)
 
-def _add(total: dict | None, more: Mapping) -> dict:
-    if total is None:
-        return dict(more)
-    return {name: d + more[name] for name, d in total.items()}
+    def arriving(self, step: Backward) -> Mapping | None:
+        """The gradient of the states at the chunk's end."""
+        if not step.carry:
+            return self.dstate if step.loss and step.t1 == self.T else None
+        gradient, factor = self.edges.pop(step.t1), float(step.carry)
+        if factor != 1:
+            gradient = {name: g * factor for name, g in gradient.items()}
+        if self.through is None:
+            return gradient
+        names = gradient.keys()
+        gradient = self.through(gradient)
+        if not isinstance(gradient, Mapping) or gradient.keys() != names:
+            raise InputError(f"through has to return arrays by the names {', '.join(names)}")
+        return gradient
+
+    def put_dx(self, t0: int, t1: int, dx: np.ndarray) -> None:
+        if self.dx is None:
+            self.dx = np.zeros((self.T, *dx.shape[1:]), dx.dtype)
+        if self.crossed[t0:t1].any():
+            self.dx[t0:t1] += dx
+        else:
+            self.dx[t0:t1] = dx
+            self.crossed[t0:t1] = True

@@ -53,6 +53,7 @@ class Scan:
         state: Mapping | None = None,
         lengths=None,
         inputs: Mapping | None = None,
+        tape: bool = True,
     ):
         """y (T,B,H), states name -> (T+1,B,width) and a tape, as of ``Target.forward``."""
         problem = check_problem(cell, params, x, state, lengths, inputs)
@@ -75,7 +76,8 @@ class Scan:
         y = unfold(problem, result.y[0])
         for array in (y, *states.values()):
             array.flags.writeable = False
-        return result._replace(y=y, states=states, tape=Tape(problem, result.tape, slopes))
+        kept = Tape(problem, result.tape, slopes) if tape else None
+        return result._replace(y=y, states=states, tape=kept)
 
     def backward(self, tape, dy=None, dstate: Mapping | None = None):
         """The gradients of every input, as of ``Target.backward``."""

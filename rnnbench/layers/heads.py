@@ -2,25 +2,22 @@
 
     logits = y weightᵀ + bias          y (T,B,H), weight (K,H), bias (K,)
 
-    kind       loss of one scored step                           its label
-    softmax    log Σ_k exp(logit_k) − logit_label                a class, 0 … K−1
-    sigmoid    Σ_k log(1 + exp(logit_k)) − label_k logit_k       (K,) numbers in [0, 1]
-    squared    ½ Σ_k (logit_k − label_k)²                        (K,) numbers
-
-Both cross-entropies are computed from the logits, so that neither a large logit overflows nor
-the logarithm of a tiny probability is taken (Bishop 2006, eqs. 4.108 and 4.90).
+The kinds of loss, and how the steps of a batch make one number: ``losses``.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit
 
-from rnnbench.checks import as_array, check_array, check_lengths
-from rnnbench.errors import InputError, unknown
-
-AT = ("every", "last")
-REDUCTIONS = ("mean", "sum")
+from rnnbench.checks import check_array, check_lengths
+from rnnbench.errors import InputError
+from rnnbench.layers.losses import (
+    check_choices,
+    check_labels,
+    label_shape,
+    reduced,
+    scored_steps,
+)
 
 
 class HeadResult(NamedTuple):
@@ -43,86 +40,31 @@ def head_loss(
     lengths=None,
     at: str = "every",
     reduction: str = "mean",
+    weights: np.ndarray | None = None,
 ) -> HeadResult:
     """Loss of a sequence of outputs, and its gradients. Products go through ``target.matmul``.
 
     y (T,B,H), weight (K,H), bias (K,): all float32 or all float64.
-    labels: softmax integers (T,B), or (B,) at="last"; sigmoid and squared (T,B,K), or (B,K)
-    at="last", of y's dtype.
-    lengths (B,): 0 to T; steps past the end and their labels are never looked at.
-    at: score "every" valid step or each sequence's "last" valid one.
-    reduction: "mean" over the scored steps (not over K), or "sum".
-    InputError for anything else, also where there is no valid step.
+    labels, lengths, at, reduction, weights: as of ``losses.loss_on_logits``, dtypes as y has.
+    InputError for anything else, also where no step is scored.
     """
-    for name, value, allowed in (
-        ("kind", kind, tuple(LOSSES)),
-        ("at", at, AT),
-        ("reduction", reduction, REDUCTIONS),
-    ):
-        if value not in allowed:
-            raise unknown(name, value, allowed)
+    check_choices(kind, at, reduction)
     y, weight, bias = check_head(y, weight, bias)
     T, B, H = y.shape
-    steps, sequences = scored_steps(check_lengths(lengths, T, B), T, at)
-    places = (steps, sequences) if at == "every" else (sequences,)
-    shape = (T, B) if at == "every" else (B,)
-    labels = check_labels(kind, labels, shape, places, len(bias), y.dtype)
+    scored = scored_steps(check_lengths(lengths, T, B), T, at, reduction, weights, y.dtype)
+    steps, sequences = scored.steps, scored.sequences
+    labels = check_labels(kind, labels, label_shape(T, B, at), scored.places, len(bias), y.dtype)
 
-    count = len(steps)
-    rows = y.reshape(T * B, H) if count == T * B else y[steps, sequences]
-    loss, dlogits = LOSSES[kind](target.matmul(rows, weight.T) + bias, labels)
-    # a sum of thousands of float32 terms keeps their precision only in float64
-    total = loss.sum(dtype=np.float64)
-    if reduction == "mean":
-        total /= count
-        dlogits /= count
+    rows = y.reshape(T * B, H) if len(steps) == T * B else y[steps, sequences]
+    loss, dlogits = reduced(kind, target.matmul(rows, weight.T) + bias, labels, scored)
     dy = np.zeros_like(y)
     dy[steps, sequences] = target.matmul(dlogits, weight)
     return HeadResult(
-        y.dtype.type(total),
+        loss,
         dy,
         target.matmul(dlogits.T, rows),
         dlogits.sum(axis=0, dtype=np.float64).astype(y.dtype),
     )
-
-
-# Each takes logits (N,K) and labels, and returns the losses, to be summed, and dlogits (N,K).
-
-
-def softmax_loss(logits, labels):
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    powers = np.exp(shifted)
-    totals = powers.sum(axis=1)
-    rows = np.arange(len(labels))
-    dlogits = powers / totals[:, None]
-    dlogits[rows, labels] -= 1
-    return np.log(totals) - shifted[rows, labels], dlogits
-
-
-def sigmoid_loss(logits, labels):
-    # log(1+exp(z)) − label·z with the large parts cancelled before they round
-    loss = np.maximum(logits, 0) - labels * logits + np.log1p(np.exp(-np.abs(logits)))
-    return loss, expit(logits) - labels
-
-
-def squared_loss(logits, labels):
-    error = logits - labels
-    return np.square(error) / 2, error
-
-
-LOSSES = {"softmax": softmax_loss, "sigmoid": sigmoid_loss, "squared": squared_loss}
-
-
-def scored_steps(lengths: np.ndarray, T: int, at: str) -> tuple[np.ndarray, np.ndarray]:
-    """Time and sequence indices of the scored steps, in time order."""
-    if at == "every":
-        steps, sequences = np.nonzero(np.arange(T)[:, None] < lengths)
-    else:
-        sequences = np.flatnonzero(lengths > 0)
-        steps = lengths[sequences] - 1
-    if not len(steps):
-        raise InputError("every length is 0; needs at least one valid step to score")
-    return steps, sequences
 
 
 def check_head(y, weight, bias) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -137,22 +79,3 @@ def check_head(y, weight, bias) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if weight.shape != (len(bias), y.shape[2]):
         raise InputError(f"weight has shape {weight.shape}; needs (K, H) {(len(bias), y.shape[2])}")
     return y, weight, bias
-
-
-def check_labels(kind: str, labels, shape: tuple, places: tuple, K: int, dtype) -> np.ndarray:
-    """The scored steps' labels, (N,) for softmax and (N,K) else; the others are not looked at."""
-    labels = as_array("labels", labels)
-    shape = shape if kind == "softmax" else (*shape, K)
-    if kind == "softmax" and labels.dtype.kind not in "iu":
-        raise InputError(f"labels have dtype {labels.dtype}; softmax needs integers")
-    if kind != "softmax" and labels.dtype != dtype:
-        raise InputError(f"labels have dtype {labels.dtype}; {kind} needs {dtype} as y has")
-    if labels.shape != shape:
-        raise InputError(f"labels have shape {labels.shape}; needs {shape}")
-    labels = labels[places]
-    top = {"softmax": K - 1, "sigmoid": 1}.get(kind)
-    if top is not None:
-        bad = labels[(labels < 0) | (labels > top)]
-        if bad.size:
-            raise InputError(f"a label is {bad[0]}; {kind} allows 0 to {top}")
-    return labels

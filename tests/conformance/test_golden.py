@@ -16,6 +16,8 @@ from rnnbench.cells import get_definition
 from rnnbench.conformance import cases, golden
 from rnnbench.conformance.hypotheses import Hypothesis
 from rnnbench.conformance.mutation import mutation_score
+from rnnbench.conformance.network_golden import solve
+from rnnbench.conformance.network_problems import problems
 from rnnbench.conformance.protocol import is_forward, run_reference
 from rnnbench.conformance.tolerance import departs, tolerance
 from rnnbench.errors import InputError
@@ -42,8 +44,9 @@ def blocks(spec, name, array):
 def test_the_committed_set_regenerates_byte_for_byte(tmp_path):
     made = (cases.golden_case(*pair) for pair in cases.golden_pairs())
     entries = golden.write_set(tmp_path, made)
+    entries += golden.write_set(tmp_path, map(solve, problems()), golden.NETWORKS)
     expected = {path.name for path in COMMITTED.glob("*.*") if path.suffix != ".py"}
-    assert {e.file for e in entries} | {golden.INDEX} == expected
+    assert {e.file for e in entries} | {golden.INDEX, golden.NETWORKS.index} == expected
     for name in expected:
         assert (tmp_path / name).read_bytes() == (COMMITTED / name).read_bytes(), name
 

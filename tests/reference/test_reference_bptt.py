@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import rnnbench_reference as ref
+from rnnbench_reference.truncation import truncated, weighted
 
 
 def both(case, k):
@@ -127,3 +128,86 @@ def test_clipping_refuses(clip):
             clip({"W": np.ones(2)}, limit)
     with pytest.raises(ValueError, match="W: dtype int64, allowed: float32, float64"):
         clip({"W": np.ones(2, int)}, 1.0)
+
+
+# -- windows that overlap, factors at edges ------------------------------------------------------
+
+
+def run_truncated(case, k1, k2):
+    args = (case.cell, case.params, case.x, case.dy, k1, k2)
+    return truncated(*args, case.state, case.lengths, case.dstate, case.inputs)
+
+
+def run_weighted(case, factors):
+    args = (case.cell, case.params, case.x, case.dy, factors)
+    return weighted(*args, case.state, case.lengths, case.dstate, case.inputs)
+
+
+@pytest.mark.parametrize("cell", ref.cell_names())
+def test_ends_of_truncation(cell, random_case):
+    """k1 = k2 are chunks; one window, and factors of 1, are full BPTT."""
+    case = random_case(cell, lengths=(3, 1, 5, 0))
+    for k in (2, 3):
+        chunks, whole = both(case, k)
+        assert_same(run_truncated(case, k, k), chunks, rtol=1e-12, atol=1e-13)
+    for k1, k2 in ((5, 5), (7, 9)):
+        assert_same(run_truncated(case, k1, k2), whole, rtol=1e-12, atol=1e-13)
+    assert_same(run_weighted(case, {}), whole, rtol=1e-12, atol=1e-13)
+    assert_same(run_weighted(case, {2: 0, 4: 0}), both(case, 2)[0], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("windows", [(1, 2), (2, 3), (2, 4), (3, 4)])
+def test_windows_by_the_complex_step(cell, windows, random_case):
+    """Of the sum of the windows' losses, each from the number that the state is at its start:
+    the imaginary part of a step of 1e-200 has no truncation error."""
+    k1, k2 = windows
+    case, rng = random_case(cell, lengths=(3, 1, 5, 0)), np.random.default_rng(3)
+    lengths, steps = np.array((3, 1, 5, 0)), len(case.x)
+    states = ref.forward(cell, case.params, case.x, case.state, lengths).states
+    along = {name: rng.standard_normal(p.shape) for name, p in case.params.items()}
+    along_x = rng.standard_normal(case.x.shape)
+    params = {name: p + 1e-200j * along[name] for name, p in case.params.items()}
+    x, total = case.x + 1e-200j * along_x, 0
+    for end in range(k1, steps + k1, k1):
+        start, stop = max(end - k2, 0), min(end, steps)
+        held = {name: history[start].astype(complex) for name, history in states.items()}
+        inside = np.clip(lengths - start, 0, stop - start)
+        run = ref.forward(cell, params, x[start:stop], held, inside)
+        first = end - k1
+        total = total + (run.y[first - start :] * case.dy[first:stop]).sum()
+        if stop == steps:
+            total = total + sum((run.states[n][-1] * d).sum() for n, d in case.dstate.items())
+    found = run_truncated(case, k1, k2)
+    slope = (found.x * along_x).sum() + sum((found.params[n] * d).sum() for n, d in along.items())
+    assert slope == pytest.approx(total.imag / 1e-200, rel=1e-12)
+    whole = ref.full(cell, case.params, case.x, case.dy, case.state, lengths, case.dstate)
+    uncut = (whole.x * along_x).sum() + sum((whole.params[n] * d).sum() for n, d in along.items())
+    assert slope != pytest.approx(uncut, rel=1e-4)
+
+
+def test_a_factor_scales_what_crosses_its_edge(random_case):
+    """Beyond the edge the gradient is linear in it; a loss before the edge does not feel it."""
+    case = random_case("lstm", lengths=(5, 5))
+    found = {f: run_weighted(case, {2: f}) for f in (0, 1, 3)}
+    np.testing.assert_array_equal(found[0].x[2:], found[3].x[2:])
+    assert not np.allclose(found[0].x[:2], found[3].x[:2])
+    assert not np.allclose(found[0].state["h"], found[3].state["h"])
+    np.testing.assert_allclose(
+        found[3].x - found[0].x, 3 * (found[1].x - found[0].x), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_truncation_refuses(random_case):
+    case = random_case("gru")
+    for k1, k2, message in (
+        (0, 2, "k1: 0, expected an integer"),
+        (1, True, "k2: True, expected an integer"),
+        (3, 2, "k2: 2, expected at least k1 = 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run_truncated(case, k1, k2)
+    case.dy = np.concatenate([case.dy, case.dy])
+    for call in (lambda: run_truncated(case, 1, 2), lambda: run_weighted(case, {})):
+        with pytest.raises(ValueError, match="dy: 10 steps, expected 5"):
+            call()
