@@ -8,6 +8,7 @@ import pytest
 from rnnbench.cli import main
 from rnnbench.conformance.golden import packaged, read_index
 from rnnbench.describe import markdown_table
+from rnnbench.gradients import catalogue
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -30,12 +31,23 @@ def test_the_table_of_cells():
     assert block[1].strip() == markdown_table()
 
 
-def test_the_example_runs(capsys):
-    example = re.search(r"```python\n(.*?)```", TEXT, re.DOTALL)[1]
+def test_the_table_of_gradient_algorithms():
+    """It is what ``rnnbench gradients --markdown`` prints."""
+    pattern = r"^<!-- gradients -->\n(.*?)<!-- /gradients -->$"
+    block = re.search(pattern, TEXT, re.DOTALL | re.MULTILINE)
+    assert block[1].strip() == catalogue.markdown_table().strip()
+
+
+def test_the_examples_run():
+    """One after the other: the second goes on from the first."""
     space: dict = {}
-    exec(example, space)
+    for example in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
+        exec(example, space)
     assert space["grads"].x.shape == (5, 3, 4)
     assert space["grads"].state["c"].shape == (3, 7)
+    assert space["found"].params["R"].shape == (28, 7)
+    assert space["step"].params["R"].shape == (28, 7)
+    assert space["gradients"].params["0.backward.W"].shape == (12, 4)
 
 
 PLACEHOLDERS = ["@", "TODO", "XXX", "VERIFY", "PLANT", "BITS", "SECONDS", "LINES"]

@@ -6,7 +6,7 @@ import click
 
 from rnnbench.commands._options import json_option
 
-NAMES = ("cells", "dtype", "threads", "time", "start", "steps")
+NAMES = ("cells", "dtype", "threads", "time", "start", "steps", "gradients")
 
 
 @click.command()
@@ -28,6 +28,9 @@ def command(names, cells, shapes, threads, rounds, json_path):
     start    import rnnbench, and the first forward and backward of lstm in a
              fresh process, with an empty disk cache and from the disk cache
     steps    microseconds a step of one sequence: lstm, gru, elman_tanh, forward
+    gradients  other ways of taking a gradient beside the plain one, time and peak
+             memory: checkpointing at T=20,000, RTRL by H, a scan by T, stacked
+             and bidirectional layers beside their parts
 
     Nothing is timed before it agrees with the reference in float64 at that very
     shape. What is divided by one another was timed in one process, in turn, round

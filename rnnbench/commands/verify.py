@@ -51,7 +51,10 @@ def command(cells, targets, dtypes, everything, plant, workers, json_path):
     \b
     Each kernel against the reference (outputs, states, every gradient), on
     random cases and on English text; its gradient against finite differences;
-    identities (T=1, B=1, ragged = each sequence alone, zero peepholes = LSTM).
+    identities (T=1, B=1, ragged = each sequence alone, zero peepholes = LSTM);
+    gradient algorithms (truncated, checkpointed, hybrid, RTRL, …) and networks
+    (stacked, bidirectional, attention, …) of the cell, one of each in turn, all
+    for cells that are named and with --all.
     The reference's gradients against finite differences and the complex step.
 
     Without a GPU the cuda target runs in Numba's simulator. The first run

@@ -198,3 +198,28 @@ def show_steps(console: Console, rows: list[dict]) -> None:
             )
         tables.append(table)
     show_tables(console, tables, rows)
+
+
+def show_gradients(console: Console, rows: list[dict]) -> None:
+    """A table for each group."""
+    tables = []
+    for (group, cell), own in groups(rows, lambda r: (r["group"], r["cell"])).items():
+        table = table_of(
+            f"{group}: {cell}, train", "shape", "way", "ms", "range", "× the\nplain",
+            "pre-\ndicted", "MB\nadded", "states", "taped", left=2,
+        )  # fmt: skip
+        for row in own:
+            predicted, memory = row.get("predicted"), row["memory"]
+            table.add_row(
+                row["shape"]["name"],
+                row["way"],
+                digits(row["seconds"]["median"] * 1e3),
+                span(row["seconds"], 1e3),
+                times(row["ratio"]["median"]),
+                times(predicted["median"]) if predicted else "",
+                "" if memory is None else digits(memory / 1e6),
+                str(row.get("states", "")),
+                str(row.get("taped", "")),
+            )
+        tables.append(table)
+    show_tables(console, tables, rows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rnnbench.cells import cell_names
 from rnnbench.peers import figure_tables as tables
-from rnnbench.peers import figures, growth, ours, start
+from rnnbench.peers import figures, growth, ours, start, ways_figure
 from rnnbench.peers.rounds import TIMED
 from rnnbench.peers.workload import FLOPS
 from rnnbench.report import machine
@@ -49,6 +49,9 @@ FIGURES = {
         figures.DEFINITIONS["steps"],
         lambda: FEW,
         tuple(square(100, 1, H) for H in (64, 256, 512)),
+    ),
+    "gradients": Figure(
+        ways_figure.measure, tables.show_gradients, ways_figure.DEFINITION, lambda: ONE, ()
     ),
 }
 

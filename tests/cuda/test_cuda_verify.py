@@ -17,7 +17,7 @@ APPLICABLE = [(p, c) for p in PLANTS for c in CELLS if PLANTS[p].applies(get_cel
 UNITS = select([], ["cuda"], []) + [u for cell in CELLS for u in select([cell], ["cuda"], [])]
 
 
-@pytest.mark.parametrize("unit", dict.fromkeys(UNITS), ids=lambda u: "-".join(astuple(u)))
+@pytest.mark.parametrize("unit", dict.fromkeys(UNITS), ids=lambda u: "-".join(map(str, astuple(u))))
 def test_cuda_kernels_are_right(unit):
     report = run_unit(unit)
     assert report.passed, report.crash or report.first_failure
