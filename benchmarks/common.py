@@ -56,6 +56,11 @@ def profile() -> Profile:
     return PROFILES[name]
 
 
+def is_tiny() -> bool:
+    """Are the benchmarks only to be seen running?"""
+    return profile() is PROFILES["tiny"]
+
+
 def every_cell() -> tuple[list[str], list[str]]:
     """Names of cells and of shapes, to be crossed: all cells, few shapes."""
     return profile().cells(), [s.name for s in profile().every_cell]

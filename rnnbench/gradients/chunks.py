@@ -4,7 +4,6 @@ Here stands what a chunk needs beside x: the state it starts from, how many of i
 sequence still runs, its part of the per-step inputs, and its part of the gradient at y.
 """
 
-import inspect
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from rnnbench.cells import get_cell
 from rnnbench.checks import as_array, check_inputs, check_lengths, infer_sizes
 from rnnbench.errors import InputError
 from rnnbench.layers.layer import Layer
+from rnnbench.layers.sums import Total
 from rnnbench.problem import Prepared
 
 EVERY_ROW = slice(None)
@@ -26,33 +26,6 @@ class Chunk(NamedTuple):
     y: np.ndarray
     final: dict[str, np.ndarray]
     tape: Any
-
-
-class Total:
-    """Adds up the parameters' gradients of many backward passes, one pass after another.
-
-    This is what a target (or a layer) may bring a better one of, made by its ``accumulator()``
-    (a layer's by ``accumulator(target)``), so that the sum has the bits of one pass over
-    everything:
-        backward(tape, dy, dstate)  as the target's (the layer's); its result's ``params`` are not
-                                    looked at, and may be None
-        result()                    the sum, name -> array, once the last pass is over
-    """
-
-    def __init__(self, backward: Callable):
-        self._backward, self._total = backward, None
-
-    def backward(self, tape, dy, dstate):
-        found = self._backward(tape, dy, dstate)
-        if self._total is None:
-            self._total = dict(found.params)
-        else:
-            # asarray: the sum of two 0-d arrays would be a scalar
-            self._total = {k: np.asarray(v + found.params[k]) for k, v in self._total.items()}
-        return found
-
-    def result(self) -> dict[str, np.ndarray]:
-        return self._total
 
 
 class CellChunks:
@@ -67,19 +40,16 @@ class CellChunks:
         sizes = params.sizes if prepared else infer_sizes(built, params, size)
         # over the whole sequence: a default such as the step's number must not start anew
         self.inputs = check_inputs(built, inputs, T, B, sizes, x.dtype)
-        # a target in front of another may leave a tape always
-        self.may_do_without = "tape" in inspect.signature(target.forward).parameters
 
     def forward(self, t0: int, t1: int, state, keep: bool, rows: slice = EVERY_ROW) -> Chunk:
         """Run these steps of these sequences from ``state``, which has these rows alone."""
         inside = np.clip(self.lengths[rows] - t0, 0, t1 - t0)
         now = {name: values[t0:t1, rows] for name, values in self.inputs.items()}
-        without = {"tape": False} if self.may_do_without and not keep else {}
         x = self.x[t0:t1, rows]
-        found = self.target.forward(self.cell, self.params, x, state, inside, now, **without)
+        found = self.target.forward(self.cell, self.params, x, state, inside, now, tape=keep)
         # copies: views would hold the whole history
         final = {name: history[-1].copy() for name, history in found.states.items()}
-        return Chunk(found.y, final, found.tape if keep else None)
+        return Chunk(found.y, final, found.tape)
 
     def backward(self, tape, dy=None, dstate=None):
         return self.target.backward(tape, dy, dstate)
@@ -123,8 +93,7 @@ class LayerChunks:
         return self.layer.backward(tape, dy, dstate)
 
     def accumulator(self):
-        make = getattr(self.layer, "accumulator", None)
-        return Total(self.layer.backward) if make is None else make(self.target)
+        return self.layer.accumulator(self.target)
 
 
 def chunks_of(target, cell, params, x, lengths, inputs, whole: bool) -> CellChunks | LayerChunks:

@@ -59,8 +59,8 @@ def run(
     gradient that flows through time, as ``lambda g: clip_by_value(g, 1.0)``.
 
     Held at a time: what ``schedule.cost`` says, y and dx of all T, and the parts of a callable's
-    dy that no pass took yet. Parameters' gradients are added up by ``target.accumulator()`` where
-    there is one (``chunks.Total`` says what that is).
+    dy that no pass took yet. Parameters' gradients are added up by the target's or the
+    layer's ``accumulator`` (``layers.sums``), which may have the bits of one pass.
     InputError for a schedule that does not hang together or not cover T, and for whatever the
     target refuses.
     """

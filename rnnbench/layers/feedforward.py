@@ -14,6 +14,7 @@ import numpy as np
 from rnnbench.checks import check_count
 from rnnbench.errors import InputError, shown, unknown
 from rnnbench.layers.layer import Array, Arrays, Gradients, Layer, Result, matrix
+from rnnbench.layers.sums import Rows
 
 
 class Activation(NamedTuple):
@@ -96,16 +97,35 @@ class FeedForward(Layer):
         return Result(y, {}, (target, values, matrices, valid) if keep else None)
 
     def run_backward(self, inner, dy: np.ndarray, dstate: Arrays) -> Gradients:
+        sums = self.sums(inner[0])
+        found = sums.backward(inner, dy, dstate)
+        return found._replace(params=sums.result())
+
+    def sums(self, target) -> "FeedForwardSums":
+        return FeedForwardSums(self.activation, target)
+
+
+class FeedForwardSums:
+    """The sums of a feed-forward stack: those over the rows of each of its layers."""
+
+    def __init__(self, activations: Sequence[str], target):
+        self.slopes = [ACTIVATIONS[name].slope for name in activations]
+        self.rows = [Rows(target) for _ in activations]
+
+    def backward(self, inner, dy: np.ndarray, dstate: Arrays) -> Gradients:
         target, values, matrices, valid = inner
-        rows, params = valid_rows(dy, valid), {}
+        rows = valid_rows(dy, valid)
         for l in reversed(range(len(matrices))):
-            rows = rows * ACTIVATIONS[self.activation[l]].slope(values[l + 1])
-            # a float32 sum of thousands of rows keeps its precision only in float64
-            params[f"{l}.b"] = rows.sum(axis=0, dtype=np.float64).astype(rows.dtype)
-            params[f"{l}.W"] = target.matmul(rows.T, values[l])
+            rows = rows * self.slopes[l](values[l + 1])
+            self.rows[l].add(rows, values[l])
             rows = target.matmul(rows, matrices[l])
-        dx = with_padding(rows, dy.shape[:2], valid)
-        return Gradients(dict(reversed(params.items())), dx, {})
+        return Gradients(None, with_padding(rows, dy.shape[:2], valid), {})
+
+    def result(self) -> Arrays:
+        found = {}
+        for l, rows in enumerate(self.rows):
+            found[f"{l}.W"], found[f"{l}.b"] = rows.result()
+        return found
 
 
 def valid_rows(values: np.ndarray, valid: np.ndarray | None) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 
 from rnnbench.checks import check_array, check_lengths
 from rnnbench.errors import InputError, unknown
+from rnnbench.layers.sums import Checked, Total
 
 Arrays = dict[str, np.ndarray]
 
@@ -101,6 +102,11 @@ class Layer:
         contiguous, and not written to; the gradients are new arrays, the caller's to write to."""
         raise NotImplementedError
 
+    def sums(self, target):
+        """What ``accumulator`` adds up with: ``backward`` is called as ``run_backward``. This one
+        adds pass to pass; where a target's sum goes on, a layer may hand it to those inside."""
+        return Total(self.run_backward)
+
     # -- what a user calls -------------------------------------------------------------------
 
     def forward(
@@ -141,12 +147,21 @@ class Layer:
         dy (T,B,width): gradient at y (no effect past a sequence's end); dstate: name -> (B,width),
         gradient at the final states. Missing ones are zero. A tape may be used more than once.
         """
+        return self.checked_backward(self.run_backward, tape, dy, dstate)
+
+    def accumulator(self, target) -> Checked:
+        """Adds up the parameters' gradients of many passes back: ``backward(tape, dy, dstate)``,
+        as above but for them, then ``result()``, the sum by name (``layers.sums``)."""
+        return Checked(self, self.sums(target))
+
+    def checked_backward(self, run_backward: Callable, tape, dy, dstate) -> Gradients:
+        """``run_backward`` of what ``backward`` is given."""
         if not isinstance(tape, Tape) or tape.layer is not self:
             raise InputError(f"tape is a {type(tape).__name__}; needs one of this layer's forward")
         T, B, size = tape.shape
         dy = check_upstream(dy, (T, B, self.known("output_size", size)), tape.dtype)
         dstate = named("dstate", dstate, self.known("states", B, size), tape.dtype, zeros=True)
-        return self.run_backward(tape.inner, without_padding(dy, tape.lengths), dstate)
+        return run_backward(tape.inner, without_padding(dy, tape.lengths), dstate)
 
     def random_params(self, input_size: int, dtype=np.float64, seed: int = 0) -> Arrays:
         """Distinct, unsaturated parameters, for checking."""

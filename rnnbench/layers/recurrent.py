@@ -76,6 +76,10 @@ class Recurrent(Layer):
         target, tape = inner
         return Gradients(*target.backward(tape, dy, dstate))
 
+    def sums(self, target):
+        make = getattr(target, "accumulator", None)
+        return super().sums(target) if make is None else TargetSums(make())
+
     def settings(self) -> dict[str, object]:
         cell, spec = self.cell, self.cell.spec
         named = spec.name in registry() and get_cell(spec.name, **cell.options)
@@ -96,3 +100,14 @@ class Recurrent(Layer):
             given = f"cell {shown(cell)} with options {shown(options)}"
             raise InputError(f"{given}; needs a name and a mapping option -> value")
         return cls(get_cell(cell, **options), hidden_size, widths)
+
+
+class TargetSums:
+    """A target's sums, of tapes as ``Recurrent`` leaves them."""
+
+    def __init__(self, sums):
+        self.sums, self.result = sums, sums.result
+
+    def backward(self, inner, dy: np.ndarray, dstate: Arrays) -> Gradients:
+        _, tape = inner
+        return Gradients(*self.sums.backward(tape, dy, dstate))

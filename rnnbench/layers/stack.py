@@ -123,20 +123,41 @@ class Stack(Layer):
         return Result(x, joined(final), (tapes, masks))
 
     def run_backward(self, inner, dy: np.ndarray, dstate: Arrays) -> Gradients:
+        found = self.go_back([layer.run_backward for layer in self.layers], inner, dy, dstate)
+        return found._replace(params=self.joined(found.params))
+
+    def sums(self, target) -> "StackSums":
+        return StackSums(self, target)
+
+    def go_back(self, passes: Sequence, inner, dy: np.ndarray, dstate: Arrays) -> Gradients:
+        """From each layer's pass back; ``params`` of the result is a list of theirs."""
         tapes, masks = inner
-        dstate, params, initial = apart(dstate, self.numbers), {}, {}
+        count = len(passes)
+        dstate, params, initial = apart(dstate, self.numbers), [None] * count, [None] * count
         for l, name in reversed([*enumerate(self.numbers)]):
             if name in masks:
                 dy = dy * masks[name]
-            found = self.layers[l].run_backward(tapes[l], dy, dstate[l])
-            params[name], initial[name] = found.params, found.state
-            dy = np.add(found.x, dy, out=found.x) if self.residual[l] else found.x
-        return Gradients(joined(in_order(params)), dy, joined(in_order(initial)))
+            params[l], x, initial[l] = passes[l](tapes[l], dy, dstate[l])
+            dy = np.add(x, dy, out=x) if self.residual[l] else x
+        return Gradients(params, dy, self.joined(initial))
+
+    def joined(self, parts: Sequence[Arrays]) -> Arrays:
+        """The layers' arrays, dotted."""
+        return joined(dict(zip(self.numbers, parts, strict=True)))
 
 
-def in_order(parts: dict) -> dict:
-    """From the first layer up."""
-    return dict(reversed(parts.items()))
+class StackSums:
+    """The sums of a stack: those of its layers."""
+
+    def __init__(self, stack: Stack, target):
+        self.stack, self.sums = stack, [layer.sums(target) for layer in stack.layers]
+
+    def backward(self, inner, dy: np.ndarray, dstate: Arrays) -> Gradients:
+        passes = [sums.backward for sums in self.sums]
+        return self.stack.go_back(passes, inner, dy, dstate)._replace(params=None)
+
+    def result(self) -> Arrays:
+        return self.stack.joined([sums.result() for sums in self.sums])
 
 
 def check_flags(residual, count: int) -> tuple[bool, ...]:

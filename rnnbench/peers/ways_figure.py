@@ -1,9 +1,11 @@
 """The figure ``gradients``: what ways of taking a gradient cost beside the plain one."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from rnnbench.cells import get_cell
 from rnnbench.conformance.tolerance import departs
 from rnnbench.errors import InputError
 from rnnbench.gradients.schedule import cost
@@ -16,24 +18,25 @@ from rnnbench.peers.ways import SCHEDULES, Way
 from rnnbench.shapes import Shape, square
 
 PIECE = 1000  # steps over which the prediction's parts are timed
-# group -> (the plain way, the others, shapes, cell where it is not the one asked for)
+LAYERS = square(50, 32, 128), square(50, 64, 256)
+
+
+class Group(NamedTuple):
+    """The plain way, the others, and the shapes where none is asked for."""
+
+    plain: str
+    others: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+
+
 GROUPS = {
-    "checkpointing": ("full", ("sqrt", "optimal"), (square(20_000, 4, 64),), None),
-    "online": ("bptt", ("rtrl",), tuple(square(20, 1, H) for H in (8, 16, 32, 64)), None),
-    "scan": ("bptt", ("scan",), tuple(square(T, 4, 64) for T in (100, 1000, 10_000)), "sru"),
-    "stacked": (
-        "one after the other",
-        ("stack",),
-        (square(50, 32, 128), square(50, 64, 256)),
-        None,
-    ),
-    "bidirectional": (
-        "there and back",
-        ("bidirectional",),
-        (square(50, 32, 128), square(50, 64, 256)),
-        None,
-    ),
+    "checkpointing": Group("full", ("sqrt", "optimal"), (square(20_000, 4, 64),)),
+    "online": Group("bptt", ("rtrl",), tuple(square(20, 1, H) for H in (8, 16, 32, 64))),
+    "scan": Group("bptt", ("scan",), tuple(square(T, 4, 64) for T in (100, 1000, 10_000))),
+    "stacked": Group("one after the other", ("stack",), LAYERS),
+    "bidirectional": Group("there and back", ("bidirectional",), LAYERS),
 }
+LINEAR = "sru_v1"  # a scan's cell, where none that is asked for is linear in its states
 DEFINITION = (
     "ratio: time over the plain way's at the same shape, round by round. predicted: of a schedule, "
     f"from its forward steps with and without a tape and the times of these over {PIECE} steps. "
@@ -47,13 +50,22 @@ def measure(
 ) -> list[dict]:
     """A row for each way. shapes: () for each group's own."""
     rows = []
-    for group, (base, others, own, cell) in GROUPS.items():
-        for name in [cell] if cell else names:
-            for shape in shapes or own:
-                report(f"{group}: {name} {shape.name}")
-                chosen = [Way.of(name, shape, way) for way in (base, *others)]
-                rows += group_rows(group, chosen, threads, rounds)
+    for name, group in GROUPS.items():
+        for cell in cells_of(name, names):
+            for shape in shapes or group.shapes:
+                if group.shapes is LAYERS:  # one layer's output is the next one's input
+                    shape = shape._replace(I=shape.H)
+                report(f"{name}: {cell} {shape.name}")
+                chosen = [Way.of(cell, shape, way) for way in (group.plain, *group.others)]
+                rows += group_rows(name, chosen, threads, rounds)
     return rows
+
+
+def cells_of(group: str, names: Sequence[str]) -> Sequence[str]:
+    """Those of the names that the group is about."""
+    if group != "scan":
+        return names
+    return [name for name in names if get_cell(name).spec.scan] or [LINEAR]
 
 
 def group_rows(group: str, chosen: list[Way], threads: int, rounds: int) -> list[dict]:

@@ -195,3 +195,28 @@ def test_loading_the_benchmarks_imports_no_torch():
     """Its megabytes would count as our kernels' peak memory."""
     code = "import sys, benchmarks.kernels; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_every_way_of_a_gradient_runs(load):
+    gradients = load("gradients")
+    kinds = [c for c in benchmark_classes(gradients).values() if issubclass(c, gradients._Group)]
+    assert len(kinds) == 2 * len(gradients.GROUPS)
+    tracked = set()
+    for kind in kinds:
+        for values in product(*kind.params):
+            benchmark = kind()
+            benchmark.setup(*values)
+            if hasattr(benchmark, "peakmem_way"):
+                benchmark.peakmem_way(*values)
+                continue
+            benchmark.time_way(*values)
+            if kind.group not in tracked:  # they take a while each
+                assert benchmark.track_ratio(*values) > 0
+                tracked.add(kind.group)
+
+
+def test_a_wrong_way_is_not_benchmarked(load, monkeypatch):
+    gradients = load("gradients")
+    monkeypatch.setattr(gradients, "disagreement", lambda *arguments: "dW is off")
+    with pytest.raises(RuntimeError, match="rtrl at T9B2H4 is not timed: dW is off"):
+        gradients.OnlineTimed().setup("T9B2H4", "rtrl")

@@ -338,7 +338,7 @@ def test_all_figures_by_default(monkeypatch, tmp_path):
     monkeypatch.setattr("rnnbench.cpu.threads.available", lambda: 1)
     asked.clear(), path.unlink()
     out = invoke("--json", path)
-    assert "threads: not measured" in out.stdout and "threads" not in asked and len(asked) == 5
+    assert "threads: not measured" in out.stdout and "threads" not in asked and len(asked) == 6
 
 
 @pytest.mark.parametrize(
