@@ -18,6 +18,8 @@ import numpy as np
 
 from .functions import exp, shift_to_max, tanh, zeros_like_type
 
+SCORES = ("additive", "dot", "general")
+
 
 def score(kind: str, params: Mapping, q: np.ndarray, h: np.ndarray):
     if kind == "additive":

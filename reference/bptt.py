@@ -48,6 +48,7 @@ def chunked(
     """
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise ValueError(f"k: {k!r}, expected an integer of at least 1")
+    k = int(k)  # sums of NumPy's narrow ones would overflow
     x = checks.time_major("x", x, "T, B, I")
     dy = checks.time_major("dy", dy, "T, B, H")
     T, B, _ = x.shape
@@ -67,5 +68,6 @@ def chunked(
 
     dparams = chunks[0].params
     for chunk in chunks[1:]:
-        dparams = {name: d + chunk.params[name] for name, d in dparams.items()}
+        # asarray: the sum of two 0-d arrays would be a scalar
+        dparams = {name: np.asarray(d + chunk.params[name]) for name, d in dparams.items()}
     return Gradients(dparams, np.concatenate([c.x for c in chunks]), chunks[0].state)

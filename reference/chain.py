@@ -10,9 +10,13 @@ import numpy as np
 from .unroll import backward, forward
 
 
-def step(cell, params: Mapping, u: np.ndarray, state: Mapping) -> tuple[dict, object]:
-    """The states after one step from u (I,), and its tape."""
-    run = forward(cell, params, u[None, None], {name: v[None] for name, v in state.items()})
+def step(
+    cell, params: Mapping, u: np.ndarray, state: Mapping, inputs: Mapping | None = None
+) -> tuple[dict, object]:
+    """The states after one step from u (I,), and its tape. inputs: of ``moment``."""
+    before = {name: v[None] for name, v in state.items()}
+    given = {name: v[None] for name, v in (inputs or {}).items()}
+    run = forward(cell, params, u[None, None], before, inputs=given)
     return {name: history[-1, 0] for name, history in run.states.items()}, run.tape
 
 
@@ -31,6 +35,11 @@ def of(arrays: Mapping, part: str) -> dict[str, np.ndarray]:
 def row(arrays: Mapping, b: int) -> dict[str, np.ndarray]:
     """One sequence's states."""
     return {name: values[b] for name, values in arrays.items()}
+
+
+def moment(inputs: Mapping, t: int, b: int) -> dict[str, np.ndarray]:
+    """What one sequence's step is given beside x, (1,width) or (1,) of (T,B,width) or (T,B)."""
+    return {name: values[t, b : b + 1] for name, values in inputs.items()}
 
 
 def accumulate(sums: dict, part: str, gradients: Mapping) -> None:

@@ -37,13 +37,14 @@ class Decoder(NamedTuple):
         return len(self.params["attention.W_c"]) if self.late else len(state[self.cell.output])
 
 
-def write(decoder: Decoder, h: np.ndarray, x: np.ndarray, state: Mapping):
+def write(decoder: Decoder, h: np.ndarray, x: np.ndarray, state: Mapping, inputs):
     """Over x (T,I) with source h (n,K): y of each step, weights of each step (None without
-    attention), the final states, and what ``write_backward`` needs."""
+    attention), the final states, and what ``write_backward`` needs. inputs: step -> what it is
+    given beside x."""
     own, output = of(decoder.params, "attention"), decoder.cell.output
     y, weights, records = [], [], []
     before = zeros_like_type((decoder.width(state),), state[output])
-    for x_t in x:
+    for t, x_t in enumerate(x):
         q = alpha = both = None
         given = [x_t]
         if decoder.kind == "bahdanau":
@@ -53,7 +54,7 @@ def write(decoder: Decoder, h: np.ndarray, x: np.ndarray, state: Mapping):
         if decoder.kind == "feeding":
             given.append(before)
         params = of(decoder.params, "decoder")
-        state, tape = step(decoder.cell, params, np.concatenate(given), state)
+        state, tape = step(decoder.cell, params, np.concatenate(given), state, inputs(t))
         y_t = state[output]
         if decoder.late:
             q = y_t

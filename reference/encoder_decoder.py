@@ -6,13 +6,15 @@ Letters: S source steps, T target steps, B batch, J and I the widths of source a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import checks
+from .attention import SCORES
 from .cells import get_cell
-from .chain import accumulate, of, row, step, step_backward
+from .chain import accumulate, moment, of, row, step, step_backward
 from .decoding import KINDS, Decoder, write, write_backward
 from .functions import zeros_like_type
 
@@ -60,20 +62,25 @@ def forward(
     attention: str | None = None,
     score: str = "additive",
     source_mask=None,
+    inputs: Mapping[str, np.ndarray] | None = None,
 ) -> Result:
     """Cells by name or object; params and state by dotted names, as ``encoder.W``.
 
     bridge: decoder state -> the encoder states that stand side by side in it; None: by name.
     state: all the encoder's, and the decoder's that have no bridge. attention: of ``decoding``.
+    inputs: what the cells' steps are given beside source and x, by dotted name.
     All arrays of one number type. ValueError where a sequence's source leaves attention nothing.
     """
-    checks.one_of("attention", attention, KINDS)
+    if attention is not None:
+        checks.one_of("attention", attention, KINDS[1:])
+    checks.one_of("score", score, SCORES)
     encoder, cell = get_cell(encoder), get_cell(decoder)
     (S, B, _), T = source.shape, len(x)
     source_lengths = checks.sequence_lengths(source_lengths, S, B)
     lengths = checks.sequence_lengths(lengths, T, B)
     if bridge is None:
         bridge = {name: (name,) for name in cell.states}
+    _check_bridge(bridge, encoder, cell)
     names = [f"encoder.{name}" for name in encoder.states]
     names += [f"decoder.{name}" for name in cell.states if name not in bridge]
     state = checks.mapping("state", state, tuple(names))
@@ -82,6 +89,7 @@ def forward(
             raise ValueError(f"state: {name!r} is missing, expected: {', '.join(names)}")
     decoder = Decoder(cell, attention, score, dict(params))
 
+    reading, writing = (of(inputs or {}, part) for part in ("encoder", "decoder"))
     sequences, results = [], []
     for b in range(B):
         there = np.arange(source_lengths[b])
@@ -90,11 +98,12 @@ def forward(
         if attention is not None and not len(there):
             raise ValueError(f"sequence {b}: its source leaves attention nothing")
         start = row(state, b)
-        h, last, tapes = _read(encoder, params, source[: source_lengths[b], b], start)
+        h, last, tapes = _read(encoder, params, source[: source_lengths[b], b], start, reading, b)
         first = of(start, "decoder")
         for name, sides in bridge.items():
             first[name] = np.concatenate([last[one] for one in sides])
-        *result, left = write(decoder, h[there], x[: lengths[b], b], first)
+        beside = partial(moment, writing, b=b)
+        *result, left = write(decoder, h[there], x[: lengths[b], b], first, beside)
         results.append(result)
         sequences.append((there, tapes, last, left))
 
@@ -140,12 +149,19 @@ def backward(tape: Tape, dy: np.ndarray, dstate: Mapping[str, np.ndarray]) -> Gr
     return Gradients(dparams, dsource, dx, dinitial)
 
 
-def _read(encoder, params: Mapping, source: np.ndarray, start: Mapping):
+def _check_bridge(bridge: Mapping, encoder, decoder) -> None:
+    for name, sides in bridge.items():
+        checks.one_of("bridge", name, tuple(decoder.states))
+        for one in sides:
+            checks.one_of(f"bridge of {name}", one, tuple(encoder.states))
+
+
+def _read(encoder, params: Mapping, source: np.ndarray, start: Mapping, inputs: Mapping, b: int):
     """The encoder over source (n,J): h (n,K), the final states, a tape a step."""
     now, tapes = of(start, "encoder"), []
     h = zeros_like_type((len(source), len(now[encoder.output])), now[encoder.output])
     for t, u in enumerate(source):
-        now, tape = step(encoder, of(params, "encoder"), u, now)
+        now, tape = step(encoder, of(params, "encoder"), u, now, moment(inputs, t, b))
         h[t] = now[encoder.output]
         tapes.append(tape)
     return h, now, tapes

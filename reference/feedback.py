@@ -10,7 +10,7 @@ import numpy as np
 
 from . import checks
 from .cells import get_cell
-from .chain import accumulate, of, row, step, step_backward
+from .chain import accumulate, moment, of, row, step, step_backward
 from .functions import zeros_like_type
 
 
@@ -37,9 +37,11 @@ def forward(
     first: np.ndarray,
     state: Mapping[str, np.ndarray],
     lengths=None,
+    inputs: Mapping[str, np.ndarray] | None = None,
 ) -> Result:
     """params: ``layer.…``, and ``output.weight`` (I,H) with ``output.bias`` (I,) for a projection;
-    first (B,I); state: every initial state, name -> (B,width). All of one number type."""
+    first (B,I); state: every initial state, name -> (B,width); inputs: what the cell's steps are
+    given beside x, name -> (T,B,width) or (T,B). All of one number type."""
     cell = get_cell(cell)
     B, I = first.shape
     lengths = checks.sequence_lengths(lengths, T, B)
@@ -49,7 +51,7 @@ def forward(
     for b in range(B):
         u, now, records = first[b], row(state, b), []
         for t in range(lengths[b]):
-            now, tape = step(cell, of(params, "layer"), u, now)
+            now, tape = step(cell, of(params, "layer"), u, now, moment(inputs or {}, t, b))
             u = s = now[cell.output]
             if "output.weight" in params:
                 u = params["output.weight"] @ s + params["output.bias"]

@@ -61,15 +61,15 @@ def scale(a: np.ndarray, b: np.ndarray) -> float:
 def kf_rtrl(
     J: np.ndarray, D: np.ndarray, sources: np.ndarray, incoming: np.ndarray, signs: np.ndarray
 ) -> np.ndarray:
-    """Mujika et al. 2018 (arXiv:1805.10842), algorithm 1, for a step with one matrix of weights:
-    s' = f(M [source]), F = source ⊗ D.
+    """Mujika et al. 2018 (arXiv:1805.10842), algorithm 1: F = source ⊗ D, as for a step with one
+    matrix of weights, s' = f(M [source]).
 
-    D (T,B,n,n): ∂s'/∂(M source); sources (T,B,C); signs (T,2,B). Returns (T,n,C), each step's
-    gradient at M.
+    D (T,B,n,R): ∂s'/∂(M source), or ``kronecker.Products.Z`` of any cell; sources (T,B,C); signs
+    (T,2,B). Returns (T,R,C), each step's gradient at M.
     """
-    T, B, n, _ = J.shape
+    T, B, n, R = D.shape
     C = sources.shape[2]
-    u, A, found = np.zeros((B, C)), np.zeros((B, n, n)), np.zeros((T, n, C))
+    u, A, found = np.zeros((B, C)), np.zeros((B, n, R)), np.zeros((T, R, C))
     for t in range(T):
         for b in range(B):
             c1, c2 = signs[t, :, b]

@@ -71,8 +71,11 @@ def linearised(
     through_matrices: bool = True,
 ) -> Steps:
     """J and F of every step of a sequence, all float64. through_matrices: False takes what a matrix
-    multiplies for a constant in J (not in F)."""
+    multiplies for a constant in J (not in F). Raises ValueError as `forward`, and for numbers other
+    than float64."""
     cell = get_cell(cell)
+    if np.asarray(x).dtype != np.float64:
+        raise ValueError(f"x: dtype {np.asarray(x).dtype}, expected float64")
     run = forward(cell, params, x, state, lengths, inputs)
     T, B, _ = x.shape
     lengths = checks.sequence_lengths(lengths, T, B)
@@ -122,14 +125,15 @@ def step_derivatives(cell, params, x, state, inputs, through_matrices=True):
 
 def signals(cell, steps: Steps, dy, dstate=None) -> np.ndarray:
     """∂L_t/∂s_t (T,B,n): dy (T,B,H) at the output, dstate at the last step's states. dy must be
-    zero past a sequence's end."""
+    zero past a sequence's end. Raises ValueError for other shapes or names."""
     cell = get_cell(cell)
+    dstate = checks.mapping("dstate", dstate, tuple(steps.states))
     found = [np.zeros(history[1:].shape) for history in steps.states.values()]
     for part, name in zip(found, steps.states, strict=True):
         if name == cell.output:
-            part += dy
-        if dstate is not None and name in dstate:
-            part[-1] += dstate[name]
+            part += checks.array_like("dy", dy, part.shape, part)
+        if name in dstate:
+            part[-1] += checks.array_like(f"dstate {name!r}", dstate[name], part[-1].shape, part)
     return np.concatenate(found, axis=2)
 
 
@@ -156,6 +160,7 @@ def rtrl(
     """The gradient of Σ_t L_t, with gradient dy_t at y_t, and dstate at the final states."""
     steps = linearised(cell, params, x, state, lengths, inputs)
     T, B, n, P = steps.F.shape
+    checks.array_like("dy", dy, steps.y.shape, steps.y)
     if lengths is not None:
         dy = np.where(np.arange(T)[:, None, None] < np.reshape(lengths, (1, B, 1)), dy, 0)
     incoming = signals(cell, steps, dy, dstate)

@@ -36,6 +36,7 @@ def truncated(
     for name, k in (("k1", k1), ("k2", k2)):
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
             raise ValueError(f"{name}: {k!r}, expected an integer of at least 1")
+    k1, k2 = int(k1), int(k2)  # sums of NumPy's narrow ones would overflow
     if k2 < k1:
         raise ValueError(f"k2: {k2}, expected at least k1 = {k1}")
     x, dy, lengths = _sequence(x, dy, lengths)
@@ -78,9 +79,17 @@ def weighted(
 
     0 cuts; 1/(1 - c) at an edge that was cut with probability c, but not this time, is the
     reweighting of Tallec & Ollivier 2017 (arXiv:1705.08209). dy (T,B,H), dstate as in `bptt.full`.
+    Raises ValueError for an edge that is not one of 1 ... T-1, and a factor that is no number.
     """
     x, dy, lengths = _sequence(x, dy, lengths)
     T = len(x)
+    if not isinstance(factors, Mapping):
+        raise ValueError(f"factors: {type(factors).__name__}, expected a mapping edge -> number")
+    for t, factor in factors.items():
+        if isinstance(t, bool) or not isinstance(t, (int, np.integer)) or not 0 < t < T:
+            raise ValueError(f"factors: edge {t!r}, expected one of 1..{T - 1}")
+        if not isinstance(factor, (int, float, np.integer, np.floating)):
+            raise ValueError(f"factors: {factor!r} at {t}, expected a number")
     tapes, now = [], state
     for t in range(T):
         given = {name: values[t : t + 1] for name, values in (inputs or {}).items()}
@@ -94,7 +103,7 @@ def weighted(
         found = backward(tapes[t], dy[t : t + 1], dnow)
         dparams = {name: np.asarray(d + found.params[name]) for name, d in dparams.items()}
         dx[t] = found.x[0]
-        factor = factors.get(t, 1) if t else 1
+        factor = float(factors.get(t, 1))  # NumPy's own would make float64 of float32
         dnow = {name: d * factor for name, d in found.state.items()}
     return Gradients(dparams, dx, dnow)
 

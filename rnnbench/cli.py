@@ -32,9 +32,9 @@ def main():
     rnnbench export DIR          write golden cases
     rnnbench validate torch      run another implementation on them
     rnnbench compare             time this machine against other libraries
-    rnnbench speed               time the CPU kernels alone: cells, threads, dtypes
+    rnnbench speed               time the CPU kernels alone, and ways of training
     rnnbench gradients           list the gradient algorithms, or explain one
-    rnnbench gradflow            see gradients vanish and explode, and gates at work
+    rnnbench gradflow            see gradients vanish and explode, and gates
     """
 
 

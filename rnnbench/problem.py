@@ -111,18 +111,22 @@ def check_problem(
     if lengths is not full_lengths(T, B) and lengths.min() < T:
         valid = np.arange(T)[:, None] < lengths
     if copies:
-        x = x.copy() if valid is None else np.where(valid[:, :, None], x, x.dtype.type(0))
+        x = x.copy()
+        if valid is not None:
+            x[~valid] = 0  # a fourth of the time of np.where
     return Problem(cell, sizes, T, B, x.dtype, params, x, state, inputs, lengths, valid)
 
 
 def check_upstream(problem: Problem, dy, dstate) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Check a call of ``backward``: dy (T,B,H), zeroed in padding, and every state's gradient."""
+    """Check a call of ``backward``: dy (T,B,H) and every state's gradient.
+
+    dy is the caller's own array where it is C-contiguous, and holds anything in padding: a target
+    looks at it in steps that count, and nowhere else.
+    """
     shape = (problem.T, problem.B, problem.output_size)
     if dy is None:
         dy = np.zeros(shape, problem.dtype)
     dy = check_array("dy", dy, 3, problem.dtype)
     if dy.shape != shape:
         raise InputError(f"dy has shape {dy.shape}; needs {shape}")
-    if problem.valid is not None:
-        dy = np.where(problem.valid[:, :, None], dy, problem.dtype.type(0))
     return dy, check_states("dstate", problem.cell, dstate, problem.B, problem.sizes, problem.dtype)

@@ -89,7 +89,7 @@ def test_the_list(tmp_path):
     first = [line.split()[0] for line in output.splitlines() if line[:1] == " " and line[1] != " "]
     assert [word for word in first if word in ALGORITHMS] == [n for n in ALGORITHMS if len(n) < 22]
     assert [row["name"] for row in json.loads(path.read_text())] == list(ALGORITHMS)
-    assert f"{len(ALGORITHMS)} algorithms; T steps" in " ".join(output.split())
+    assert f"{len(ALGORITHMS)} algorithms. Costs are" in " ".join(output.split())
 
 
 @pytest.mark.parametrize("kind", KINDS)

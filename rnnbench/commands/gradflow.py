@@ -1,5 +1,6 @@
 """``rnnbench gradflow``: vanishing and exploding gradients, and gates at work, made visible."""
 
+import contextlib
 import sys
 
 import click
@@ -9,6 +10,7 @@ from rnnbench.commands._options import json_option
 from rnnbench.target import TARGETS
 
 COMMANDLINE = ParameterSource.COMMANDLINE
+MOST = 2**40  # numbers in an array
 WHAT = ("flow", "radius", "gradients", "gates")
 
 
@@ -66,8 +68,10 @@ def command(
 
     Whether gradients vanish is a matter of the start too. Recurrent matrices
     start orthogonal, times --gain. Gates that keep a state (an LSTM's f, a
-    GRU's z) are biased so that after --remember steps 1/e of it is left:
-    Gers 2000, Tallec & Ollivier 2018. A cell's own start goes behind its name:
+    GRU's z) are biased so that each keeps 1 - 1/N of it a step, and 1/e is
+    left after N steps, the --remember: Gers 2000, Tallec & Ollivier 2018.
+    Two forget sooner: rhn, with a gate a layer, and min_lstm (i and f share).
+    A cell's own start goes behind its name:
 
     \b
     rnnbench gradflow --cell elman_tanh --cell elman_tanh:gain=3 \\
@@ -106,24 +110,28 @@ def command(
         T = steps if text is None else len(text)
         starts = list(dict.fromkeys(completed(starts, gain, remember, T)))
     setting = Setting(steps, batch, hidden, input_size, seed, text)
+    check_fits(setting)
     target = get_target(target_name)
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
 
     if what == "gates":
         for start in starts:
             check_signals(start.cell, list(names))
-    problems = prepared(starts, setting, train)
+    with too_large(setting):
+        problems = prepared(starts, setting, train)
     for one in problems:
         if "bits" in one:
             found = f"{one['label']}: {one['bits']:.2f} bits per character after {train} steps"
             console.print(found, markup=False)
     settings = vars(setting) | {"norm": norm, "loss": loss, "train": train, "target": target.name}
     if what == "gates":
-        rows = gate_rows(problems, names)
+        with too_large(setting):
+            rows = gate_rows(problems, names)
         show_gate_rows(console, rows, setting)
         draw = draw_gate_rows
     else:
-        rows = curve_rows(what, target, problems, norm, loss, seed)
+        with too_large(setting):
+            rows = curve_rows(what, target, problems, norm, loss, seed)
         show_curve_rows(console, what, rows, setting, norm, loss)
         draw = draw_curve_rows
     if json_path:
@@ -162,6 +170,29 @@ def check_fit(given: set[str], what: str, text: str | None, train: int | None) -
         refuse(("norm",), "is for --what flow")
     if what != "gradients":
         refuse(("loss",), "is for --what gradients")
+
+
+@contextlib.contextmanager
+def too_large(setting):
+    """What memory can't hold is the user's to make smaller."""
+    from rnnbench.errors import InputError
+
+    try:
+        yield
+    except MemoryError as error:
+        s = setting
+        T = s.steps if s.text is None else len(s.text)
+        sizes = f"T={T}, B={s.batch}, I={s.input_size}, H={s.hidden}"
+        raise InputError(f"not enough memory for {sizes}; needs smaller ones") from error
+
+
+def check_fits(setting) -> None:
+    """InputError for sizes so large that NumPy has no shape for them."""
+    s = setting
+    widest = s.input_size + s.hidden
+    with too_large(setting):
+        if max(s.steps * s.batch, widest) * widest > MOST:
+            raise MemoryError
 
 
 def prepared(starts, setting, train) -> list[dict]:

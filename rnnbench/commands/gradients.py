@@ -60,7 +60,7 @@ def listing(rows) -> list[str]:
             lines += wrapped(f"{a.kind}: {KINDS[a.kind]}", 1)
         lines += aligned((f" {a.name}", a.bias or "exact", a.time, a.memory), widths)
         last = a.kind
-    return [*lines, "", *wrapped(f"{len(rows)} algorithms; {LETTERS}.", 0)]
+    return [*lines, "", *wrapped(f"{len(rows)} algorithms. {LETTERS}.", 0)]
 
 
 def aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:

@@ -10,18 +10,20 @@ from rnnbench.cells import get_cell
 from rnnbench.conformance.comparisons import Result, compare
 from rnnbench.conformance.kernel_checks import Context
 from rnnbench.conformance.tolerance import tolerance
-from rnnbench.layers.attention import Additive, Dot
+from rnnbench.layers.attention import Additive, Dot, General
 from rnnbench.layers.bidirectional import Bidirectional
 from rnnbench.layers.case import LayerCase, random_layer_case, result_arrays, run_layer_case
-from rnnbench.layers.decoding import Bahdanau, Luong
+from rnnbench.layers.decoding import Bahdanau, InputFeeding, Luong
 from rnnbench.layers.describe import to_data
 from rnnbench.layers.encoder_decoder import EncoderDecoder
+from rnnbench.layers.feedback import Feedback
 from rnnbench.layers.feedforward import FeedForward
-from rnnbench.layers.layer import Layer, random_arrays
+from rnnbench.layers.layer import Array, Gradients, Layer, joined, part, random_arrays
 from rnnbench.layers.recurrent import Recurrent
 from rnnbench.layers.stack import Stack
 from rnnbench.target import reference_cell
 from rnnbench_reference import encoder_decoder as reference_pairs
+from rnnbench_reference import feedback as reference_feedback
 from rnnbench_reference import layers as reference_layers
 
 I, H = 4, 4  # equal, for cells that add x itself
@@ -48,6 +50,11 @@ def multiplied(cell: str) -> Layer:
     return Bidirectional(Recurrent(cell, H), Recurrent(cell, H), merge="product")
 
 
+def cast(arrays: dict) -> dict[str, np.ndarray]:
+    """In float64."""
+    return {name: value.astype(np.float64) for name, value in arrays.items()}
+
+
 def by_layer(make: Callable) -> Callable:
     def arrays(c: Context) -> tuple[dict, dict]:
         layer = make(c.cell)
@@ -59,10 +66,6 @@ def by_layer(make: Callable) -> Callable:
 
 def layer_by_reference(case: LayerCase) -> dict[str, np.ndarray]:
     """The reference's arrays of a layer's case, in float64."""
-
-    def cast(arrays):
-        return {name: value.astype(np.float64) for name, value in arrays.items()}
-
     x = case.x.astype(np.float64)
     found = reference_layers.forward(
         to_data(case.layer), cast(case.params), x, cast(case.state), case.lengths, cast(case.inputs)
@@ -71,51 +74,49 @@ def layer_by_reference(case: LayerCase) -> dict[str, np.ndarray]:
     return result_arrays(found, reference_layers.backward(found.tape, dy, cast(case.dstate)))
 
 
+def drawn(c: Context, seed: int, arrays: dict[str, Array]) -> dict[str, np.ndarray]:
+    return random_arrays(arrays, c.dtype, [17, seed])
+
+
 def by_pair(decoding, kind: str | None, score: str) -> Callable:
     def arrays(c: Context) -> tuple[dict, dict]:
         T, S, B = 3, 4, 3
         layer = Recurrent(c.cell, H)
-        # a state as wide as the input has another width where attention adds to the input
-        wider = layer.states(B, I + (H if kind == "bahdanau" else 0))
+        # a state as wide as the input has another width where the decoder is given more than x
+        width = EncoderDecoder(layer, layer, {}, decoding).decoder_input(I, I)
+        wider = layer.states(B, width)
         bridge = {n: n for n, s in layer.states(B, I).items() if s.shape == wider[n].shape}
         model = EncoderDecoder(layer, Recurrent(c.cell, H), bridge, decoding)
-        params = model.random_params(I, I, c.dtype, seed=17)
-        state = random_arrays(model.states(B, I, I), c.dtype, [17, 2])
-        rng = np.random.default_rng(17)
-
-        def draw(*shape):
-            return rng.uniform(-1.0, 1.0, shape).astype(c.dtype)
-
-        source, x = draw(S, B, I), draw(T, B, I)
-        dy = draw(T, B, model.output_size(I, I))
+        params = drawn(c, 1, model.parameters(I, I))
+        state = drawn(c, 2, model.states(B, I, I))
+        inputs = drawn(c, 3, model.inputs(S, T, B, I, I))
+        shapes = {"source": (S, B, I), "x": (T, B, I), "dy": (T, B, model.output_size(I, I))}
+        x = drawn(c, 4, {name: Array(shape) for name, shape in shapes.items()})
         ends = {"source_lengths": np.array(SOURCE_LENGTHS), "lengths": np.array([3, 0, 2])}
-        run = model.forward(c.target, params, source, x, state=state, **ends)
-        dstate = {name: draw(*value.shape) for name, value in run.state.items()}
-        grads = model.backward(run.tape, dy, dstate)
+        run = model.forward(
+            c.target, params, x["source"], x["x"], state=state, inputs=inputs, **ends
+        )
+        dstate = drawn(c, 5, {name: Array(value.shape) for name, value in run.state.items()})
+        grads = model.backward(run.tape, x["dy"], dstate)
 
-        def cast(arrays):
-            return {name: value.astype(np.float64) for name, value in arrays.items()}
-
-        slow_cell = reference_cell(c.cell)
+        wide, slow_cell = cast(x), reference_cell(c.cell)
         slow = reference_pairs.forward(
             slow_cell,
             slow_cell,
             cast(params),
-            source.astype(np.float64),
-            x.astype(np.float64),
+            wide["source"],
+            wide["x"],
             state=cast(state),
             bridge={n: (n,) for n in bridge},
             attention=kind,
             score=score,
+            inputs=cast(inputs),
             **ends,
         )
-        final = {name.removeprefix("decoder."): v for name, v in cast(dstate).items()}
-        back = reference_pairs.backward(slow.tape, dy.astype(np.float64), final)
+        back = reference_pairs.backward(slow.tape, wide["dy"], part(cast(dstate), "decoder"))
         got = result_arrays(run, grads) | {"dsource": grads.source}
-        want = {"y": slow.y} | {f"state.decoder.{name}": v for name, v in slow.state.items()}
-        want |= {"dx": back.x, "dsource": back.source}
-        want |= {f"d{name}": value for name, value in back.params.items()}
-        want |= {f"dstate.{name}": value for name, value in back.state.items()}
+        want = result_arrays(slow._replace(state=joined({"decoder": slow.state})), back)
+        want["dsource"] = back.source
         if decoding is not None:
             got["weights"], want["weights"] = run.weights, slow.weights
         return got, want
@@ -123,25 +124,60 @@ def by_pair(decoding, kind: str | None, score: str) -> Callable:
     return arrays
 
 
+def fed_back(c: Context) -> tuple[dict, dict]:
+    """One-to-many: each output, projected, is the next input."""
+    T, B = 4, 3
+    model = Feedback(Recurrent(c.cell, H), I, True)
+    params, state = drawn(c, 1, model.parameters()), drawn(c, 2, model.states(B))
+    inputs = drawn(c, 3, model.inputs(T, B))
+    x = drawn(c, 4, {"first": Array((B, I)), "dy": Array((T, B, I))})
+    ends = np.array([4, 0, 2])
+    run = model.forward(c.target, params, T, x["first"], state, ends, inputs)
+    dstate = drawn(c, 5, {name: Array(value.shape) for name, value in state.items()})
+    grads = model.backward(run.tape, x["dy"], dstate)
+
+    wide, given = cast(x), [part(cast(arrays), "layer") for arrays in (state, inputs, dstate)]
+    slow = reference_feedback.forward(
+        reference_cell(c.cell), cast(params), T, wide["first"], given[0], ends, given[1]
+    )
+    back = reference_feedback.backward(slow.tape, wide["dy"], given[2])
+    slow, back = (found._replace(state=joined({"layer": found.state})) for found in (slow, back))
+    return fed_arrays(run, grads), fed_arrays(slow, back)
+
+
+def fed_arrays(run, grads) -> dict[str, np.ndarray]:
+    """``result_arrays`` of a network that has a first input in place of x."""
+    named = result_arrays(run, Gradients(grads.params, grads.first, grads.state))
+    named["dfirst"] = named.pop("dx")
+    return named
+
+
 PAIRS = {
     "encoder-decoder": by_pair(None, None, "additive"),
     "additive attention": by_pair(Bahdanau(Additive(3)), "bahdanau", "additive"),
     "dot attention": by_pair(Luong(Dot(), 3), "luong", "dot"),
+    "input feeding": by_pair(InputFeeding(General(), 3), "feeding", "general"),
 }
+WIDER = ("additive attention", "input feeding")  # their decoder is given more than x
 NETWORKS = {
     "stacked": by_layer(stacked),
     "residual": by_layer(residual),
     "bidirectional": by_layer(concatenated),
     "bidirectional product": by_layer(multiplied),
+    "one to many": fed_back,
 } | PAIRS
+
+
+def networks_of(cell: str) -> list[str]:
+    """The names of those that can be made of it."""
+    # what adds x to a state needs x to be as wide
+    without = WIDER if get_cell(cell).spec.equal_widths else ()
+    return [name for name in NETWORKS if name not in without]
 
 
 def check_networks(c: Context) -> Iterator[Result]:
     """Some networks of this cell (all where thorough), ragged."""
-    spec = get_cell(c.cell).spec
-    names = list(NETWORKS)
-    if spec.inputs or spec.equal_widths:  # the reference's pairs take no inputs, and wider ones
-        names = [name for name in names if name not in PAIRS]
+    names = networks_of(c.cell)
     sizes = {"T": 2 * 5, "I": 2 * I, "H": H, "B": 3}  # two layers of five steps
     for name in names if c.thorough else [names[c.turn % len(names)]]:
         got, want = NETWORKS[name](c)

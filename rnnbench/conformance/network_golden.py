@@ -5,7 +5,9 @@ the conventions as JSON. Tensors are named as in networks.py, results with ``exp
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,11 +33,22 @@ from rnnbench.conformance.networks import (
     run_reference,
     wanted,
 )
-from rnnbench.errors import InputError
+from rnnbench.errors import InputError, shown
 from rnnbench.layers.layer import Arrays
 
 FORMAT, INDEX = "rnnbench-golden-network", "networks.json"
 ENDS = ("lengths", "source_lengths")
+# what metadata that describe nothing may lead to, sizes beyond all memory and depths beyond the
+# stack among them
+WRONG = (
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)
@@ -99,26 +112,42 @@ def decode(data: bytes, where: str) -> NetworkGolden:
     except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{where} holds no golden case of a network, or only a part") from error
     check_version(where, text, FORMAT)
-    try:
+    check_keys(where, header["__metadata__"], [KEY])
+    check_name(where, text.get("case"))
+    with described(where):
         sizes = {str(letter): whole(size) for letter, size in text["sizes"].items()}
         ends = {n: tuple(tensors[n].tolist()) for n in ENDS if n in tensors}
         problem = problem_from(text["case"], text["network"], sizes, ends, text["algorithm"])
         shapes = {n: ("float64", a.shape) for n, a in wanted(problem).items()}
         shapes |= {f"expected.{n}": ("float64", s) for n, s in expected_shapes(problem).items()}
-        problem.schedule()
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{where} has incomplete or wrong metadata") from error
-    B = (sizes["B"],)
+        B = (sizes["B"],)
     shapes |= {name: ("int64", B) for name in ENDS[: 1 + problem.is_pair]}
     found = {name: (str(a.dtype), a.shape) for name, a in tensors.items()}
     if found != shapes:
         names = sorted(n for n in found | shapes if found.get(n) != shapes.get(n))
         raise InputError(f"{where} has tensors missing, unknown or misshapen: {names[:5]!r}")
     check_text(where, text, problem, tensors)
+    with described(where):
+        problem.schedule()  # now that its T is that of the tensors, and so no list without end
     results = {n: tensors[f"expected.{n}"] for n in expected_shapes(problem)}
     return NetworkGolden(problem, {n: tensors[n] for n in wanted(problem)}, results, text["bits"])
+
+
+@contextmanager
+def described(where: str) -> Iterator[None]:
+    """InputError where the metadata describe no problem."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    except WRONG as error:
+        raise InputError(f"{where} has incomplete or wrong metadata") from error
+
+
+def check_name(where: str, name) -> None:
+    """InputError unless it can be part of a file's name."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise InputError(f"{where} has case name {shown(name)}; allowed: letters, digits, _ . -")
 
 
 def whole(value) -> int:
@@ -135,8 +164,10 @@ def check_text(where: str, text: dict, problem: NetworkProblem, tensors: Mapping
     if wrong:
         raise InputError(f"{where} follows other conventions: {', '.join(wrong)}")
     check_keys(where, text, ["format", "format_version", "case", "bits", *expected])
-    if type(text["bits"]) is not int or text["bits"] < 1:
-        raise InputError(f"{where} has bits {text['bits']!r}; needs a positive whole number")
+    check_keys(where, text["sizes"], "TBISJ" if problem.is_pair else "TBI")
+    bits = text.get("bits")
+    if type(bits) is not int or bits < 1:
+        raise InputError(f"{where} has bits {shown(bits)}; needs a positive whole number")
     bad = [name for name, a in tensors.items() if not np.isfinite(a).all()]
     if bad:
         raise InputError(f"{where} has numbers that are not finite: {', '.join(bad)}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnbench.conformance.cases import draw
-from rnnbench.errors import unknown
+from rnnbench.errors import InputError, shown, unknown
 from rnnbench.gradients.checkpointing import optimal_checkpointing, revolve, sqrt_checkpointing
 from rnnbench.gradients.runner import run
 from rnnbench.gradients.schedule import Schedule, chunked, full
@@ -53,6 +53,11 @@ class NetworkProblem:
     ends: Mapping[str, tuple[int, ...]]
     algorithm: Mapping = field(default_factory=lambda: FULL)
 
+    def __post_init__(self):
+        if self.is_pair and self.algorithm != FULL:
+            given = shown(self.algorithm)
+            raise InputError(f"algorithm is {given}; an encoder–decoder's gradient is full")
+
     @property
     def is_pair(self) -> bool:
         return isinstance(self.network, EncoderDecoder)
@@ -64,13 +69,15 @@ class NetworkProblem:
     def schedule(self) -> Schedule:
         numbers = dict(self.algorithm)
         name = numbers.pop("name", None)
-        if name not in SCHEDULES:
+        if not isinstance(name, str) or name not in SCHEDULES:
             raise unknown("gradient algorithm", name, SCHEDULES)
         return SCHEDULES[name](self.sizes["T"], **numbers)
 
 
 def problem_from(name: str, data, sizes, ends, algorithm) -> NetworkProblem:
     """The problem that a file's metadata describe; InputError where they describe none."""
+    if not isinstance(algorithm, Mapping):
+        raise InputError(f"algorithm is {shown(algorithm)}; needs a mapping with its name")
     network = network_from(data) if "network" in data else layer_from(data)
     return NetworkProblem(name, network, sizes, ends, algorithm)
 
@@ -167,6 +174,7 @@ def pair_by_reference(problem: NetworkProblem, arrays: Arrays) -> Arrays:
         state=part(arrays, "state"),
         attention=attention,
         score=score,
+        inputs=part(arrays, "input"),
         **lengths,
     )
     back = reference_pairs.backward(

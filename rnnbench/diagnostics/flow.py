@@ -21,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnbench.cells import get_cell
-from rnnbench.checks import check_inputs, infer_sizes
+from rnnbench.checks import check_array, check_count, check_inputs, check_states, infer_sizes
+from rnnbench.errors import InputError
 from rnnbench.spec import Cell
 
 BLOCK = 2**22  # numbers of J held at a time
@@ -46,6 +47,11 @@ class Path:
     @property
     def B(self) -> int:
         return self.x.shape[1]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Letter -> size."""
+        return infer_sizes(self.cell, self.params, self.x.shape[2])
 
     @property
     def places(self) -> dict[str, slice]:
@@ -98,7 +104,7 @@ def follow(
     """Run a cell over x (T,B,I), all sequences of T steps, and keep the states.
 
     target: anything with the calls of ``rnnbench.target.Target``; the other arguments are those of
-    its ``forward``, which raises InputError for what is wrong with them.
+    its ``forward``, which raises InputError for what is wrong with them. params: no prepared ones.
     """
     cell = get_cell(cell)
     run = target.forward(cell, params, x, state, None, inputs, tape=False)
@@ -110,7 +116,13 @@ def follow(
 
 
 def step_jacobians(path: Path, t0: int, t1: int) -> np.ndarray:
-    """J_t of steps t0 … t1−1: (t1−t0,B,S,S), [i,j] = ∂s_{t+1}[i]/∂s_t[j]."""
+    """J_t of steps t0 … t1−1: (t1−t0,B,S,S), [i,j] = ∂s_{t+1}[i]/∂s_t[j].
+
+    InputError unless 0 ≤ t0 < t1 ≤ T.
+    """
+    t0, t1 = check_count("t0", t0, 0), check_count("t1", t1)
+    if not t0 < t1 <= path.T:
+        raise InputError(f"steps {t0} to {t1} are not among the path's T={path.T}")
     rows, S = (t1 - t0) * path.B, path.S
     together = min(S, -(-ROWS // rows))  # rows of J at a time
     tape = path.steps(t0, t1, together).tape  # may be used again and again: forward runs once
@@ -205,12 +217,17 @@ def state_gradients(
 ) -> dict[str, np.ndarray]:
     """The gradient of a loss at the states after t steps: name -> (T+1,B,width), slot t.
 
-    dy (T,B,H): the loss's gradient at y; dstate: at the final states. Slot t counts every way on
-    which s_t matters: y_t, and all that follows it. Backpropagation through time step by step.
+    dy (T,B,H): the loss's gradient at y; dstate: at the final states, name -> (B,width). Slot t
+    counts every way on which s_t matters: y_t, and all that follows it. Backpropagation through
+    time step by step. InputError for other shapes, dtypes or names.
     """
-    output, T = path.cell.spec.output, path.T
+    output, T, sizes = path.cell.spec.output, path.T, path.sizes
+    dy = check_array("dy", dy, 3, path.x.dtype)
+    if dy.shape != path.states[output][1:].shape:
+        raise InputError(f"dy has shape {dy.shape}; needs {path.states[output][1:].shape}")
+    dstate = check_states("dstate", path.cell, dstate, path.B, sizes, path.x.dtype)
     found = {name: np.zeros_like(history) for name, history in path.states.items()}
-    for name, value in (dstate or {}).items():
+    for name, value in dstate.items():
         found[name][T] = value
     for t in reversed(range(T)):
         found[output][t + 1] += dy[t]
@@ -235,7 +252,8 @@ def loss_gradient(path: Path, every: bool, seed: int = 0) -> np.ndarray:
     """dy (T,B,H) of a linear loss u_t · h_t, u_t of norm 1 in a random direction: at the last step
     alone, or at every step."""
     width = path.states[path.cell.spec.output].shape[-1]
-    draw = np.random.default_rng([seed, 2]).standard_normal((path.T, path.B, width))
+    rng = np.random.default_rng([check_count("seed", seed, 0), 2])
+    draw = rng.standard_normal((path.T, path.B, width))
     dy = draw / np.linalg.norm(draw, axis=-1, keepdims=True)
     if not every:
         dy[:-1] = 0

@@ -5,12 +5,12 @@ of it); the plain target's tape holds them. Low and high shares of a gate are th
 saturated fractions of Karpathy, Johnson & Fei-Fei 2015, arXiv:1506.02078, section 4.2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from rnnbench.cells import get_cell
-from rnnbench.errors import unknown
+from rnnbench.errors import InputError, shown, unknown
 from rnnbench.plain import PlainTarget
 from rnnbench.spec import Cell
 
@@ -35,6 +35,9 @@ def gate_names(cell: str | Cell) -> list[str]:
 
 def check_signals(cell: str | Cell, names: list[str]) -> list[str]:
     """The names, or the gates where there are none. InputError for one the cell has not."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InputError(f"names are {shown(names)}; need a list of names")
+    names = list(names)
     allowed = signal_names(cell)
     for name in names:
         if name not in allowed:

@@ -5,6 +5,7 @@ Files are written whole or not at all, and the same figures make the same file.
 """
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,10 @@ def save(path: str, paint) -> None:
 
     suffix, file = Path(path).suffix[1:], io.BytesIO()
     # the salt and no date: the same figures make the same file
-    with matplotlib.rc_context({"font.size": 8, "svg.hashsalt": "rnnbench"}):
+    context = matplotlib.rc_context({"font.size": 8, "svg.hashsalt": "rnnbench"})
+    with context, warnings.catch_warnings():
+        # a character that the font has not is drawn as a box
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
         paint().savefig(
             file, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None
         )

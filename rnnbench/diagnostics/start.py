@@ -159,7 +159,9 @@ def start_params(start: Start, I: int, H: int, seed: int) -> tuple[dict[str, np.
 
     ``init_params``, then log(N − 1) on the side that keeps, for N steps to remember: such a gate
     keeps 1 − 1/N of the state a step, so that after N steps 1/e of it is left. This is the upper
-    end of the range that Tallec & Ollivier 2018, arXiv:1804.11188, section 3, draw from.
+    end of the range that Tallec & Ollivier 2018, arXiv:1804.11188, section 3, draw from. Where the
+    gate acts in each of L layers of a step (rhn), or is a share of two (min_lstm's f / (f + i)),
+    that many steps are N/L and about N/2.
     InputError where the cell has nothing to take what its own start asks for.
     """
     cell = get_cell(start.cell)

@@ -21,9 +21,10 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnbench.checks import as_array, check_count
-from rnnbench.errors import InputError
+from rnnbench.errors import InputError, shown
 from rnnbench.gradients.chunks import check_sequence, chunks_of
 from rnnbench.gradients.clipping import check_positive
+from rnnbench.gradients.ends import check_ends
 
 
 class Decay(NamedTuple):
@@ -40,8 +41,8 @@ class Decay(NamedTuple):
 class Bounds(NamedTuple):
     """Of the bias of backpropagation over K = 1 … reach steps, at [K − 1].
 
-    absolute: E(K), inf where the norms do not decay; relative: E(K) over the least that the whole
-    gradient's norm can be, inf where that may be 0; rate: β.
+    absolute: E(K), inf where the norms do not decay or are not finite; relative: E(K) over the
+    least that the whole gradient's norm can be, inf where that may be 0; rate: β.
     """
 
     absolute: np.ndarray
@@ -65,23 +66,18 @@ def measure(
 
     dy (T,B,H): the gradient of each step's loss at its own y. reach: how many steps to go back.
     steps: the losses to measure, each step once; by default all that have ``reach`` steps behind
-    them. The rest as of ``runner.run``. Takes T forward and len(steps)·reach backward passes of
-    one step, holds ``reach`` tapes.
+    them. One with fewer counts as 0 at lags beyond the sequence's start: right for sequences of
+    this length, not for longer ones. The rest as of ``runner.run``. Takes T forward and
+    len(steps)·reach backward passes of one step, holds ``reach`` tapes.
     """
     x = check_sequence(x)
-    T, B, _ = x.shape
+    T = len(x)
     reach = check_count("reach", reach)
     if reach > T:
         raise InputError(f"reach is {reach}; x has T={T} steps")
-    chosen = set(range(reach - 1, T) if steps is None else steps)
-    outside = [s for s in chosen if check_count("step", s, 0) >= T]
-    if outside or not chosen:
-        raise InputError(f"steps: {outside or 'none'}; needs some of 0 to {T - 1}")
-    dy = as_array("dy", dy)
-    if dy.ndim != 3 or dy.shape[:2] != (T, B):
-        raise InputError(f"dy has shape {dy.shape}; needs (T, B, H) with T={T}, B={B}")
-
+    chosen = set(range(reach - 1, T)) if steps is None else check_measured(steps, T)
     chunks = chunks_of(target, cell, params, x, lengths, inputs, whole=T == 1)
+    dy = check_ends(chunks, as_array("dy", dy), None)
     norms, slope, gradients = np.zeros(reach), 0.0, None
     tapes = deque(maxlen=reach)
     for s in range(T):
@@ -99,14 +95,26 @@ def measure(
             flat = np.concatenate([g.ravel() for g in found.params.values()]).astype(float)
             if gradients is None:
                 gradients = np.zeros((reach, flat.size))
-            gradients[k] += flat
-            norms[k] += norm
-            if norm:
-                slope = max(slope, float(np.linalg.norm(flat)) / norm)
+            with np.errstate(all="ignore"):  # what is not finite says so in the result
+                gradients[k] += flat
+                norms[k] += norm
+                if norm:
+                    slope = np.maximum(slope, np.linalg.norm(flat) / norm)  # max loses a NaN
             loss, after = None, found.state
             arriving = list(after.values())
     sums = np.cumsum(gradients, axis=0)
-    return Decay(norms / len(chosen), np.linalg.norm(sums, axis=1) / len(chosen), slope)
+    return Decay(norms / len(chosen), np.linalg.norm(sums, axis=1) / len(chosen), float(slope))
+
+
+def check_measured(steps: Iterable[int], T: int) -> set[int]:
+    """The steps whose losses are measured."""
+    if not isinstance(steps, Iterable) or isinstance(steps, str):
+        raise InputError(f"steps are {shown(steps)}; need some of 0 to {T - 1}")
+    chosen = {check_count("step", s, 0) for s in steps}
+    outside = sorted(s for s in chosen if s >= T)
+    if outside or not chosen:
+        raise InputError(f"steps: {outside or 'none'}; needs some of 0 to {T - 1}")
+    return chosen
 
 
 def row_norms(arrays: list[np.ndarray]) -> np.ndarray:
@@ -116,6 +124,8 @@ def row_norms(arrays: list[np.ndarray]) -> np.ndarray:
 
 def bias_bounds(decay: Decay, start: int = 0) -> Bounds:
     """The bounds of the module's docstring. start: τ, below the reach that was measured."""
+    if not isinstance(decay, Decay):
+        raise InputError(f"decay is {shown(decay)}; needs what measure gives")
     norms, slope = decay.norms, decay.slope
     reach = len(norms)
     if check_count("start", start, 0) >= reach:
@@ -126,6 +136,7 @@ def bias_bounds(decay: Decay, start: int = 0) -> Bounds:
     with np.errstate(divide="ignore", invalid="ignore"):
         tail = np.inf if rate >= 1 else norms[start] * rate ** np.maximum(K - start, 0) / (1 - rate)
         absolute = slope * (between + tail) if slope else np.zeros(reach)
+        absolute = np.where(np.isnan(absolute), np.inf, absolute)  # nothing is known
         least = (decay.totals - absolute).max()
         relative = absolute / least if least > 0 else np.full(reach, np.inf)
     return Bounds(absolute, relative, rate)

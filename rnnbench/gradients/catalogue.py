@@ -1,8 +1,7 @@
 """Every gradient algorithm as data: what it computes, what it costs, where it works, who proved it.
 
 ``rnnbench gradients`` and the README's table are printed from this list, and a test imports every
-function it names. Costs are for a whole sequence and beside what any algorithm needs (x, the
-parameters, their gradient); constants are left out where a formula says O.
+function it names. Constants are left out where a formula says O.
 """
 
 import importlib
@@ -13,6 +12,7 @@ from rnnbench.errors import unknown
 from rnnbench.gradients import entries_online, entries_schedules
 
 LETTERS = (
+    "Costs are of a whole sequence, memory beside x, y, the parameters and all of their gradients. "
     "T steps, H hidden size, S numbers in the states (H, or 2H for h and c), P parameters, A "
     "numbers a step leaves on the tape, f and b the time of a step forward and back; a batch "
     "multiplies all"

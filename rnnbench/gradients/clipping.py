@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from rnnbench.checks import check_array
-from rnnbench.errors import InputError, NonFiniteGradient
+from rnnbench.errors import InputError, NonFiniteGradient, shown
 
 Clip = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
@@ -66,7 +66,7 @@ def clip_by_value(grads: Mapping[str, np.ndarray], limit: float) -> dict[str, np
         bound = g.dtype.type(min(limit, float(np.finfo(g.dtype).max)))
         if bound > limit:
             bound = np.nextafter(bound, g.dtype.type(0))
-        clipped[name] = np.clip(g, -bound, bound)
+        clipped[name] = np.asarray(np.clip(g, -bound, bound))  # of a 0-d array too
     return clipped
 
 
@@ -109,7 +109,8 @@ def clip_through_time(max_norm: float | None = None, limit: float | None = None)
     ``clip_by_sequence_norm``, and limit, as ``clip_by_value``; raises as those.
     """
     if (max_norm is None) == (limit is None):
-        raise InputError(f"max_norm is {max_norm!r} and limit is {limit!r}; give exactly one")
+        given = f"max_norm is {shown(max_norm)} and limit is {shown(limit)}"
+        raise InputError(f"{given}; give exactly one")
     if limit is not None:
         limit = check_positive("limit", limit)
         return lambda grads: clip_by_value(grads, limit)
@@ -133,7 +134,7 @@ def shortened(g: np.ndarray, norm: float, max_norm: float) -> np.ndarray:
     """A copy, scaled where the norm that counts is above max_norm."""
     if norm <= max_norm:
         return g.copy()
-    return (g * np.float64(max_norm / norm)).astype(g.dtype)
+    return np.asarray(g * np.float64(max_norm / norm), g.dtype)  # of a 0-d array too
 
 
 def check_positive(name: str, value: float) -> float:
@@ -145,7 +146,7 @@ def check_positive(name: str, value: float) -> float:
     except OverflowError:
         value = math.inf
     if not 0 < value < math.inf:
-        raise InputError(f"{name} is {given!r}; needs a finite number above 0")
+        raise InputError(f"{name} is {shown(given)}; needs a finite number above 0")
     return value
 
 

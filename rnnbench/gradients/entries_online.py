@@ -2,6 +2,7 @@
 arXiv:1907.02649."""
 
 ANY = "any cell"
+CHAINED = "; where one of a step's matrices stands behind another (gru_reset_before, rhn), "
 
 ROWS = (
     {
@@ -41,7 +42,7 @@ ROWS = (
         "bias": "none on average, noise instead",
         "time": "O(T P)",
         "memory": "S + P",
-        "cells": ANY,
+        "cells": ANY + CHAINED + "a step costs H³",
         "check": "the mean over all vectors of signs is RTRL",
         "about": "Unbiased online recurrent optimisation. The influence is replaced by a product "
         "of two vectors s̃ θ̃ᵀ, renewed at each step with random signs such that its mean stays the "
@@ -72,7 +73,7 @@ ROWS = (
         "time": "O(T r H³)",
         "memory": "O(r H²)",
         "cells": ANY,
-        "check": "the mean over all draws is RTRL; the variance is below KF-RTRL's",
+        "check": "the mean over all draws is RTRL; the variance is not above KF-RTRL's",
         "about": "Optimal Kronecker-sum approximation: r products in place of one. The r + 1 terms "
         "after a step are brought back to r by the unbiased low-rank approximation of least "
         "variance there is: large singular values are kept, small ones mixed with random signs.",
@@ -85,7 +86,7 @@ ROWS = (
         "bias": "drops influences that take more than n steps to arise",
         "time": "O(T P) for n = 1; from n = 2 on as RTRL where R is dense",
         "memory": "O(P) for n = 1; else what is kept",
-        "cells": ANY,
+        "cells": ANY + CHAINED + "n = 1 costs O(T H P) and O(H P)",
         "check": "n = 1 is RTRL for a diagonal recurrence; n at least the graph's diameter is RTRL",
         "about": "Sparse n-step approximation. Of the influence only those entries are kept that "
         "are nonzero within n steps of a parameter's use; the others are set to zero after every "
@@ -100,7 +101,7 @@ ROWS = (
         "bias": "no gradient flows through R from unit to unit between steps",
         "time": "O(T P)",
         "memory": "O(P)",
-        "cells": ANY,
+        "cells": ANY + CHAINED + "it costs O(T H P) and O(H P)",
         "check": "exact where the recurrent Jacobian is diagonal; else the gradient with a stopped "
         "gradient at the h that R reads",
         "about": "Each connection carries an eligibility trace: how it has influenced its own "
@@ -116,7 +117,7 @@ ROWS = (
         "bias": "as e_prop; and with random feedback a random signal",
         "time": "O(T P)",
         "memory": "O(P)",
-        "cells": ANY + "; the paper's have leaky units, h' = (1 − α) h + α φ(…)",
+        "cells": ANY + ", costs as of e_prop; the paper's are leaky, h' = (1 − α) h + α φ(…)",
         "check": "without random feedback it is e_prop; with it, e_prop of the signal it sends",
         "about": "Random feedback local online learning: for leaky units the trace is a low-pass "
         "filter of input times slope, p ← (1 − α) p + α φ'(a) x. Errors reach the units through "
@@ -128,9 +129,9 @@ ROWS = (
         "kind": "online",
         "source": "Baydin et al. 2022, arXiv:2202.08587, eqs. 1-2",
         "bias": "none on average, noise that grows with P",
-        "time": "2 to 3 T f",
+        "time": "O(T P)",
         "memory": "S + P",
-        "cells": ANY,
+        "cells": ANY + CHAINED + "a step costs H³",
         "check": "the mean over all vectors of signs is the full gradient",
         "about": "One random direction v in the space of parameters is carried along in forward "
         "mode; the loss's derivative along it is a number d, and d v is an unbiased estimate of "

@@ -90,7 +90,8 @@ ROWS = (
         "time": "T (2f + b)",
         "memory": "√T (S + A)",
         "cells": ANY,
-        "check": "equals full bit for bit; stored states and forward steps as predicted",
+        "check": "equals full bit for bit on the cpu, elsewhere up to the rounding of sums; stored "
+        "states and forward steps as predicted",
         "about": "The first pass forwards keeps only the states at the edges of √T stretches. "
         "Going back, each stretch runs again from its edge, this time with a tape. One more "
         "forward pass buys memory that grows with √T in place of T.",
@@ -104,8 +105,8 @@ ROWS = (
         "time": "C(T, m) f + T b",
         "memory": "m S + A",
         "cells": ANY,
-        "check": "equals full bit for bit; forward steps equal the recurrence's optimum; never "
-        "more than m states stored",
+        "check": "equals full bit for bit on the cpu, elsewhere up to the rounding of sums; "
+        "forward steps equal the recurrence's optimum; never more than m states stored",
         "about": "The best use of room for m states, found by dynamic programming: store a state "
         "after y steps, do what is right of it with m − 1, then what is left of it with m, so "
         "C(t, m) = min over y of y + C(t−y, m−1) + C(y, m), with C(t, 1) = t(t+1)/2. With m of "
@@ -120,8 +121,9 @@ ROWS = (
         "time": "C(T, m) f + T b",
         "memory": "m S + A",
         "cells": ANY,
-        "check": "equals full bit for bit; forward steps equal the closed form, which is the "
-        "optimum of the recurrence; never more than m states stored",
+        "check": "equals full bit for bit on the cpu, elsewhere up to the rounding of sums; "
+        "forward steps equal the closed form, the recurrence's optimum; never more than m states "
+        "stored",
         "about": "The same optimum in closed form, known before: m states and at most r runs of "
         "a step before the one with a tape reach binomial(m+r, r) steps, so both need grow with "
         "the logarithm of T only. For the least such r, C(T, m) = (r+1) T − binomial(m+r, r−1). "

@@ -18,6 +18,7 @@ import numpy as np
 
 from rnnbench.checks import check_count
 from rnnbench.gradients.chunks import Upstream, check_sequence, chunks_of
+from rnnbench.gradients.ends import check_ends
 from rnnbench.gradients.runner import Run
 from rnnbench.layers.layer import Layer
 from rnnbench.spec import Cell
@@ -47,6 +48,7 @@ def hybrid(
     k = check_count("k", k)
     chunks = chunks_of(target, cell, params, x, lengths, inputs, whole=k >= T)
     wanted, y = Upstream(upstream, T), None
+    check_ends(chunks, upstream, dstate)
     for t0 in range(0, T, k):
         t1 = min(t0 + k, T)
         chunk = chunks.forward(t0, t1, state, True)

@@ -11,7 +11,7 @@ its last Restore (``uses``). So what a schedule costs can be read from it (``cos
 """
 
 import itertools
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,6 +20,8 @@ import numpy as np
 
 from rnnbench.checks import check_count
 from rnnbench.errors import InputError, shown
+
+LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Backward:
 
 Step = Forward | Save | Restore | Backward
 Schedule = list[Step]
+USUAL = {(Save, int), (Restore, int), (Forward, int, int, bool)}
+USUAL |= {(Backward, int, int, carry, bool) for carry in (bool, int, float)}
 
 
 class Uses(NamedTuple):
@@ -111,8 +115,7 @@ def chunked(T: int, k: int) -> Schedule:
     Williams & Peng 1990 with k1 = k2 = k. The last chunk may be shorter; k ≥ T is ``full(T)``.
     One chunk's tape is held at a time. InputError unless T and k are whole numbers ≥ 1.
     """
-    check_count("T", T)
-    check_count("k", k)
+    T, k = check_count("T", T), check_count("k", k)
     steps: Schedule = []
     for t0 in range(0, T, k):
         t1 = min(t0 + k, T)
@@ -127,17 +130,55 @@ def check_schedule(schedule: Sequence[Step], T: int) -> Schedule:
     saved state is there when it is used, and is used; each step's loss is taken once; a carried
     gradient was sent, and is used once.
     """
-    if not isinstance(schedule, Sequence) or isinstance(schedule, str):
-        raise InputError(f"schedule is a {type(schedule).__name__}; needs a list of steps")
-    schedule, walk = list(schedule), _Walk(T)
+    schedule = check_steps(schedule)
+    walk = _Walk(T)
     for step in schedule:
         walk.take(step)
     walk.end()
     return schedule
 
 
+def check_steps(schedule: Sequence[Step]) -> Schedule:
+    """The schedule as a list of steps whose edges are ints. InputError for anything else."""
+    if not isinstance(schedule, Sequence) or isinstance(schedule, str):
+        raise InputError(f"schedule is a {type(schedule).__name__}; needs a list of steps")
+    return [check_step(step) for step in schedule]
+
+
+def is_factor(value) -> bool:
+    """Is it a finite number of at least 0, or a truth, as ``Backward.carry`` needs?"""
+    value = value.item() if isinstance(value, np.generic) else value
+    return isinstance(value, int | float) and 0 <= value <= LARGEST
+
+
+def check_step(step: Step) -> Step:
+    """With edges as ints (narrow ones of NumPy would overflow), flags as bools, carry a float."""
+    types = (type(step), *map(type, vars(step).values())) if isinstance(step, Step) else ()
+    if types in USUAL and (types[0] is not Backward or 0 <= step.carry <= LARGEST):
+        return step
+    if type(step) not in (Forward, Save, Restore, Backward):
+        raise InputError(
+            f"schedule holds a {type(step).__name__}; needs Forward, Save, Restore or Backward"
+        )
+    checked = {}
+    for name, value in vars(step).items():
+        if name in ("t", "t0", "t1"):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                raise InputError(f"{shown(step)}: {shown(value)} is no step; needs a whole number")
+            checked[name] = int(value)
+        elif name == "carry":
+            if not is_factor(value):
+                raise InputError(f"{shown(step)}: carry needs a finite number of at least 0")
+            checked[name] = value if isinstance(value, bool) else float(value)
+        else:
+            if not isinstance(value, bool | np.bool_):
+                raise InputError(f"{shown(step)}: {name} is {shown(value)}; needs True or False")
+            checked[name] = bool(value)
+    return type(step)(**checked)
+
+
 class _Walk:
-    """A schedule carried out without arrays: what is where, and what was done."""
+    """A schedule of checked steps carried out without arrays: what is where, what was done."""
 
     def __init__(self, T: int):
         self.T = T
@@ -150,13 +191,6 @@ class _Walk:
         self.kinds[Backward] = self.backward
 
     def take(self, step: Step) -> None:
-        if type(step) not in self.kinds:
-            raise InputError(
-                f"schedule holds a {type(step).__name__}; needs Forward, Save, Restore or Backward"
-            )
-        for t in (step.t,) if isinstance(step, Save | Restore) else (step.t0, step.t1):
-            if isinstance(t, bool) or not isinstance(t, int | np.integer):
-                raise InputError(f"{step}: {shown(t)} is no step; needs a whole number")
         self.kinds[type(step)](step)
 
     def forward(self, step: Forward) -> None:
@@ -192,9 +226,6 @@ class _Walk:
         t0, t1 = step.t0, step.t1
         if (t0, t1) not in self.taped:
             raise InputError(f"{step} has no tape; a Forward of the same chunk has to keep one")
-        number = isinstance(step.carry, int | float | np.integer | np.floating)
-        if not number or not 0 <= step.carry < math.inf:
-            raise InputError(f"{step}: carry needs a finite number of at least 0")
         if not step.carry and not step.loss:
             raise InputError(f"{step} takes no loss and carries nothing")
         if step.carry:
@@ -248,6 +279,7 @@ def uses(schedule: Sequence[Step]) -> Uses:
 
 def cost(schedule: Sequence[Step]) -> Cost:
     """What a schedule takes. InputError where it does not hang together."""
+    schedule = check_steps(schedule)
     ends = [step.t1 for step in schedule if isinstance(step, Forward)]
     if not ends:
         raise InputError("schedule runs no step")

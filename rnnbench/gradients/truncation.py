@@ -13,7 +13,7 @@ import numpy as np
 
 from rnnbench.checks import as_array, check_count
 from rnnbench.errors import InputError, shown
-from rnnbench.gradients.schedule import Backward, Forward, Schedule
+from rnnbench.gradients.schedule import Backward, Forward, Schedule, is_factor
 
 Chance = float | Sequence[float] | Callable[[int], float]
 MOST_EDGES = 20  # of which all subsets are listed
@@ -56,12 +56,11 @@ def weighted(T: int, factors: Mapping[int, float]) -> Schedule:
     """Backpropagation with a factor on the gradient at some edges.
 
     factors: edge t (1 … T−1) -> factor on the gradient of the state between steps t−1 and t; 0
-    cuts there, 1 changes nothing. What lies between two cuts is on tapes at once.
+    cuts there, 1 changes nothing. What lies between two cuts is on tapes at once. InputError for
+    an edge elsewhere, and for a factor that is no finite number of at least 0.
     """
-    check_count("T", T)
-    for t in factors:
-        if check_count("edge", t) >= T:
-            raise InputError(f"edge is {t}; the edges inside T={T} steps are 1 to {T - 1}")
+    T = check_count("T", T)
+    factors = {check_edge(t, T): check_factor(t, f) for t, f in named("factors", factors).items()}
     steps: Schedule = []
     since: list[tuple[int, int]] = []  # the chunks since the last cut
     for t0, t1 in itertools.pairwise((0, *sorted(factors), T)):
@@ -73,6 +72,27 @@ def weighted(T: int, factors: Mapping[int, float]) -> Schedule:
     return steps
 
 
+def named(name: str, given) -> Mapping:
+    """A mapping from edges."""
+    if not isinstance(given, Mapping):
+        raise InputError(f"{name} is {shown(given)}; needs a mapping edge -> number")
+    return given
+
+
+def check_edge(t, T: int) -> int:
+    if check_count("edge", t) >= T:
+        inside = f"1 to {T - 1}" if T > 1 else "none"
+        raise InputError(f"edge is {t}; the edges inside T={T} steps are {inside}")
+    return int(t)
+
+
+def check_factor(t: int, factor) -> float:
+    """What ``Backward.carry`` may be."""
+    if not is_factor(factor):
+        raise InputError(f"factor at {t} is {shown(factor)}; needs a finite number of at least 0")
+    return float(factor)
+
+
 def artbp(T: int, probabilities: Mapping[int, float], cuts: Iterable[int]) -> Schedule:
     """The schedule of one truncation that was drawn: cut at ``cuts``, reweighted elsewhere.
 
@@ -81,12 +101,15 @@ def artbp(T: int, probabilities: Mapping[int, float], cuts: Iterable[int]) -> Sc
     cuts before. Where there is none, the gradient that crosses is multiplied by 1/(1 − c_t): over
     the draw of the cuts the mean of the gradient is that of full backpropagation.
     """
-    cuts = set(cuts)
+    chances = named("probabilities", probabilities).items()
+    crossing = {t: 1 / (1 - check_probability(c)) for t, c in chances}
+    if not isinstance(cuts, Iterable) or isinstance(cuts, str):
+        raise InputError(f"cuts are {shown(cuts)}; need the edges that were cut")
+    cuts = [check_count("cut", t) for t in cuts]
     for t in cuts:
-        if t not in probabilities:
-            raise InputError(f"cut at {shown(t)}; that edge has no probability")
-    crossing = {t: 1 / (1 - check_probability(c)) for t, c in probabilities.items()}
-    return weighted(T, {t: 0.0 if t in cuts else factor for t, factor in crossing.items()})
+        if t not in crossing:
+            raise InputError(f"cut at {t}; that edge has no probability")
+    return weighted(T, crossing | dict.fromkeys(cuts, 0.0))
 
 
 def random_truncation(

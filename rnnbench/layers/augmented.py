@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnbench.checks import check_count
-from rnnbench.errors import InputError
+from rnnbench.errors import InputError, shown
 from rnnbench.layers.attention import Attention
 from rnnbench.layers.decoding import check_attention
 from rnnbench.layers.layer import Array, Arrays, Gradients, Layer, Result, joined, part
@@ -82,7 +82,7 @@ class SparseAttentive(Layer):
                 check_count(name, getattr(self, name))
         check_weighting(self.weighting)
         if not isinstance(self.summary, bool):
-            raise InputError(f"summary is {self.summary!r}; allowed: True, False")
+            raise InputError(f"summary is {shown(self.summary)}; allowed: True, False")
 
     def width(self, input_size: int) -> int:
         states = self.layer.states(1, input_size)

@@ -29,7 +29,7 @@ from rnnbench.layers.layer import (
     check_layer,
     joined,
 )
-from rnnbench.layers.sequence import reversal, reversed_in_time
+from rnnbench.layers.sequence import by_rows, reversal, reversed_in_time
 
 DIRECTIONS = ("forward", "backward")
 MERGES = ("concat", "sum", "mean", "product")
@@ -91,26 +91,23 @@ class Bidirectional(Layer):
             wanted = self.directions[1].known("inputs", *x.shape)
             for name, values in inputs[1].items():
                 if wanted[name].per_step:
-                    inputs[1][name] = turned(values, places)
+                    inputs[1][name] = reversed_in_time(values, places)
         first, second = self.directions
         ahead = first.run(target, params[0], x, state[0], lengths, inputs[0], keep)
-        x = turned(x, places)
+        x = reversed_in_time(x, places)
         back = second.run(target, params[1], x, state[1], lengths, inputs[1], keep)
-        outputs = ahead.y, reversed_in_time(back.y, places)
         final = named_both((ahead.state, back.state))
-        tape = None
-        if keep:
-            factors = outputs if self.merge == "product" else None
-            tape = ahead.tape, back.tape, places, ahead.y.shape[2], factors
-        return Result(merged(self.merge, *outputs), final, tape)
+        y, factors = merged(self.merge, ahead.y, back.y, places)
+        tape = ahead.tape, back.tape, places, ahead.y.shape[2], factors
+        return Result(y, final, tape if keep else None)
 
     def run_backward(self, inner, dy: np.ndarray, dstate: Arrays) -> Gradients:
         *tapes, places, split, factors = inner
         dahead, dback = parted(self.merge, dy, split, factors)
         dstate = apart(dstate, DIRECTIONS)
         first, second = self.directions
-        ahead = first.run_backward(tapes[0], np.ascontiguousarray(dahead), dstate[0])
-        back = second.run_backward(tapes[1], turned(dback, places), dstate[1])
+        ahead = first.run_backward(tapes[0], dahead, dstate[0])
+        back = second.run_backward(tapes[1], reversed_in_time(dback, places), dstate[1])
         dx = np.add(ahead.x, reversed_in_time(back.x, places), out=ahead.x)
         params = named_both((ahead.params, back.params))
         return Gradients(params, dx, named_both((ahead.state, back.state)))
@@ -127,20 +124,29 @@ def named_both(pair) -> dict:
     return joined(dict(zip(DIRECTIONS, pair, strict=True)))
 
 
-def turned(values: np.ndarray, places: np.ndarray | None) -> np.ndarray:
-    """Reversed in time, C-contiguous."""
-    return np.ascontiguousarray(reversed_in_time(values, places))
-
-
-def merged(merge: str, ahead: np.ndarray, back: np.ndarray) -> np.ndarray:
-    """y from what the two directions give, both in x's order."""
+def merged(merge: str, ahead: np.ndarray, back: np.ndarray, places: np.ndarray | None):
+    """(y, of a product its two factors) from what the two directions give, each in its own order
+    of time."""
     if merge == "concat":
-        return np.concatenate([ahead, back], axis=2)
+        return side_by_side(ahead, back, places), None
+    back = reversed_in_time(back, places)
     if merge == "product":
-        return ahead * back
+        return ahead * back, (ahead, back)
     y = ahead + back
     if merge == "mean":
         y /= 2
+    return y, None
+
+
+def side_by_side(ahead: np.ndarray, back: np.ndarray, places: np.ndarray | None) -> np.ndarray:
+    """Both in one array in x's order, each copied once."""
+    T, B, split = ahead.shape
+    y = np.empty((T, B, split + back.shape[2]), ahead.dtype)
+    y[:, :, :split] = ahead
+    if places is None:
+        y[:, :, split:] = back[::-1]
+    else:
+        by_rows(y)[places, split:] = by_rows(back)  # to go there is to come from there
     return y
 
 

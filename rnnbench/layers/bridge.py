@@ -33,7 +33,7 @@ def resolve(
         if name not in decoder:
             raise unknown("decoder state in bridge", name, decoder or ["none"])
         for one in sources:
-            if one not in encoder:
+            if not isinstance(one, str) or one not in encoder:
                 raise unknown("encoder state in bridge", one, encoder or ["none"])
         width = sum(encoder[one].shape[1] for one in sources)
         if width != decoder[name].shape[1]:

@@ -133,6 +133,8 @@ class Bahdanau(Unattended):
     def run(self, steps, params, x, state, source, allowed):
         name = state_named(steps.layer, self.query, state, "query")
         memory = self.attention.remember(steps.target, params, source, allowed)
+        if steps.keep:  # the first query is the caller's array, who may write to it
+            state = state | {name: state[name].copy()}
         y, weights, readings = [], [], []
         for t in range(len(x)):
             query = steps.alive(t, state[name])[None]

@@ -57,9 +57,9 @@ def embed(table, tokens, lengths=None) -> np.ndarray:
 def embed_backward(table, tokens, dx, lengths=None) -> np.ndarray:
     """Gradient of table (V,E) given that of ``embed``'s result; repeated tokens accumulate.
 
-    Tokens add up in their order, so the bits depend on nothing else. Without ``lengths`` a padded
-    step must hold a valid token and a zero dx, which is what a target's ``backward`` returns
-    there; with them neither is looked at.
+    Tokens add up in their order, in float64, so the bits depend on nothing else. Without
+    ``lengths`` a padded step must hold a valid token and a zero dx, which is what a target's
+    ``backward`` returns there; with them neither is looked at.
     """
     table = check_array("table", table, 2)
     valid = valid_tokens(tokens, lengths)
@@ -71,6 +71,7 @@ def embed_backward(table, tokens, dx, lengths=None) -> np.ndarray:
         tokens, dx = tokens.ravel(), dx.reshape(-1, table.shape[1])
     else:
         tokens, dx = tokens[valid], dx[valid]
-    dtable = np.zeros_like(table)
+    # a float32 sum of a token's thousands of rows keeps its precision only in float64
+    dtable = np.zeros(table.shape)
     np.add.at(dtable, tokens, dx)
-    return dtable
+    return dtable.astype(table.dtype, copy=False)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnbench.checks import as_array, check_array, check_count
-from rnnbench.errors import InputError
+from rnnbench.errors import InputError, shown
 from rnnbench.layers.layer import (
     Array,
     Arrays,
@@ -77,8 +77,8 @@ class Feedback:
     def __post_init__(self):
         check_causal("layer", self.layer)
         check_count("input_size", self.input_size)
-        if self.project not in (None, False, True):
-            raise InputError(f"project is {self.project!r}; allowed: None, False, True")
+        if not isinstance(self.project, bool | None):
+            raise InputError(f"project is {shown(self.project)}; allowed: None, False, True")
         width = self.layer.output_size(self.input_size)
         if self.project is False and width != self.input_size:
             raise InputError(

@@ -82,9 +82,9 @@ class FeedForward(Layer):
         valid = None
         if lengths is not None:
             valid = np.flatnonzero(np.arange(T)[:, None] < lengths)
-        rows = valid_rows(x, valid)
         if keep and valid is None:
-            rows = rows.copy()  # the caller may write to x before the way back
+            x = x.copy()  # the caller may write to it before the way back
+        rows = valid_rows(x, valid)
         values, matrices = [rows], []
         for l, name in enumerate(self.activation):
             weight = params[f"{l}.W"]

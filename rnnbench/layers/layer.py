@@ -92,14 +92,14 @@ class Layer:
         return {}
 
     def run(self, target, params, x, state, lengths, inputs, keep: bool) -> Result:
-        """``forward`` of checked arrays, C-contiguous. All states are given; inputs may be missing
-        ones. Past a sequence's end x and per-step inputs hold anything, y is zero. What the tape
-        keeps of the arrays given it copies, or a target does."""
+        """``forward`` of checked arrays, x and inputs in any memory layout. All states are given;
+        inputs may be missing ones. Past a sequence's end x and per-step inputs hold anything, y is
+        zero. What the tape keeps of the arrays given it copies, or a target does."""
         raise NotImplementedError
 
     def run_backward(self, inner, dy: np.ndarray, dstate: Arrays) -> Gradients:
-        """``backward`` of what ``run`` left as its tape. dy is zero past a sequence's end, C-
-        contiguous, and not written to; the gradients are new arrays, the caller's to write to."""
+        """``backward`` of what ``run`` left as its tape. dy is zero past a sequence's end, in
+        any layout, and not written to; the gradients are new arrays, the caller's to write to."""
         raise NotImplementedError
 
     def sums(self, target):

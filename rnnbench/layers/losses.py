@@ -132,7 +132,7 @@ def check_choices(kind: str, at: str, reduction: str) -> None:
         ("at", at, AT),
         ("reduction", reduction, REDUCTIONS),
     ):
-        if value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             raise unknown(name, value, allowed)
 
 

@@ -74,13 +74,14 @@ def constructed(key: str, data):
         raise InputError(f"a {key} is given as {shown(data)}; needs a mapping that names it")
     fields = dict(data)
     name, classes = fields.pop(key, None), {one.__name__: one for one in CLASSES[key]}
-    if name not in classes:
+    if not isinstance(name, str) or name not in classes:
         raise unknown(key, name, classes)
     fields = {name: built(value) for name, value in fields.items()}
     try:
         return classes[name](**fields)
     except TypeError as error:
-        raise InputError(f"a {name} is not made of {', '.join(fields) or 'nothing'}") from error
+        given = ", ".join(map(shown, fields)) or "nothing"
+        raise InputError(f"a {name} is not made of {given}") from error
 
 
 def built(value):

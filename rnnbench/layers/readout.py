@@ -9,12 +9,13 @@ penalty on the mean error of N rows is ``ridge = N · penalty``. The bias is not
 """
 
 import math
+import sys
 from numbers import Real
 
 import numpy as np
 
 from rnnbench.checks import check_array, check_count, check_lengths
-from rnnbench.errors import InputError
+from rnnbench.errors import InputError, shown
 
 
 def collect(history: np.ndarray, lengths=None, washout: int = 0) -> np.ndarray:
@@ -61,8 +62,10 @@ def fit_ridge(
         if not np.isfinite(array).all():
             raise InputError(f"{name} hold NaN or inf; a readout is fitted to finite numbers")
     is_number = isinstance(ridge, Real) and not isinstance(ridge, bool)
-    if not is_number or not 0 <= ridge < math.inf:
-        raise InputError(f"ridge is {ridge!r}; needs a number of at least 0")
+    if not is_number or not 0 <= ridge <= sys.float_info.max:
+        raise InputError(f"ridge is {shown(ridge)}; needs a number of at least 0")
+    if not isinstance(bias, bool):
+        raise InputError(f"bias is {shown(bias)}; needs True or False")
 
     H, K = states.shape[1], targets.shape[1]
     dtype = states.dtype

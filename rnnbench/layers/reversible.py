@@ -249,7 +249,7 @@ def check_forget(forget, least: float) -> Cell | float | None:
         return None
     if isinstance(forget, int | float | np.integer | np.floating) and not isinstance(forget, bool):
         if not least <= forget < 1:
-            raise InputError(f"forget is {forget!r}; needs a number from {least:g} to below 1")
+            raise InputError(f"forget is {shown(forget)}; needs a number from {least:g} to below 1")
         return float(forget)
     gate = get_cell(forget)
     spec = gate.spec

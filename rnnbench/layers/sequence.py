@@ -36,8 +36,14 @@ def reversed_in_time(values: np.ndarray, places: np.ndarray | None) -> np.ndarra
     """
     if places is None:
         return values[::-1]
-    T, B, *rest = values.shape
-    return values.reshape(T * B, *rest)[places].reshape(values.shape)
+    # clip: without it take looks at every place before it copies
+    turned = by_rows(values).take(places, axis=0, mode="clip")
+    return turned.reshape(values.shape)
+
+
+def by_rows(values: np.ndarray) -> np.ndarray:
+    """(T,B,…) as (T·B,·), each at least 1."""
+    return values.reshape(values.shape[0] * values.shape[1], -1)
 
 
 # -- one output a sequence -----------------------------------------------------------------------

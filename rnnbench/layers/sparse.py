@@ -28,7 +28,7 @@ class Weights(NamedTuple):
 
 
 def check_weighting(name) -> None:
-    if name not in WEIGHTINGS:
+    if not isinstance(name, str) or name not in WEIGHTINGS:
         raise unknown("weighting", name, WEIGHTINGS)
 
 

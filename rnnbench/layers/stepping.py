@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnbench.checks import check_lengths
-from rnnbench.errors import InputError
+from rnnbench.errors import InputError, shown
 from rnnbench.layers.layer import Array, Arrays, Layer, Result, check_layer
 from rnnbench.layers.products import added
 from rnnbench.layers.recurrent import Recurrent
@@ -119,8 +119,7 @@ def output_state(layer: Layer) -> str | None:
 def state_named(layer: Layer, name: str | None, states: Mapping[str, Array], what: str) -> str:
     """The state of that name, by default the output state; InputError where there is none."""
     name = output_state(layer) if name is None else name
-    if name not in states:
-        raise InputError(
-            f"{what} is {name!r}; needs one of the states {', '.join(states) or '(there are none)'}"
-        )
+    if not isinstance(name, str) or name not in states:
+        there = ", ".join(states) or "(there are none)"
+        raise InputError(f"{what} is {shown(name)}; needs one of the states {there}")
     return name

@@ -89,7 +89,7 @@ class Rows:
 
 
 def blocks(count: int) -> Iterator[slice]:
-    """Full blocks of ``count`` rows, from the end, then the rows before them, fewer than a block."""
+    """The full blocks of ``count`` rows, from the end, then the fewer rows before them."""
     end = count
     while end >= BLOCK:
         yield slice(end - BLOCK, end)

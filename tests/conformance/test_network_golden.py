@@ -110,6 +110,16 @@ def damaged(golden, change) -> bytes:
         (lambda text, tensors: text.update(padding="zeros"), "other conventions: padding"),
         (lambda text, tensors: text.update(extra=1), "unknown key 'extra'"),
         (lambda text, tensors: text.update(bits=0), "has bits 0"),
+        (lambda text, tensors: text.pop("bits"), "has bits None"),
+        (lambda text, tensors: text.pop("case"), "has case name None"),
+        (lambda text, tensors: text.update(case=["x"]), r"has case name \['x'\]"),
+        (lambda text, tensors: text.update(case="../x"), "has case name '../x'; allowed: letters"),
+        (lambda text, tensors: text["sizes"].update(Q=3), "unknown key 'Q'; allowed: T, B, I"),
+        (lambda text, tensors: text.update(algorithm=None), "algorithm is None; needs a mapping"),
+        (lambda text, tensors: text["algorithm"].update(name=["full"]), "unknown gradient algo"),
+        (lambda text, tensors: text["network"].update(kind=["Stack"]), "unknown kind of layer"),
+        (lambda text, tensors: text["network"]["forward"].update(hidden_size=10**15), "metadata"),
+        (lambda text, tensors: text.update(network=deep(300)), "incomplete or wrong metadata"),
         (lambda text, tensors: tensors.pop("dy"), "missing, unknown or misshapen"),
         (lambda text, tensors: tensors.update(dy=tensors["dy"][:1]), "misshapen"),
         (lambda text, tensors: tensors["x"].fill(np.nan), "not finite: x"),
@@ -119,6 +129,56 @@ def damaged(golden, change) -> bytes:
 def test_damage_is_told(change, words):
     with pytest.raises(InputError, match=words):
         decode(damaged(GOLDENS["bidirectional-ragged"], change), "file")
+
+
+def deep(levels):
+    """A stack in a stack in a stack …"""
+    layer = {"kind": "FeedForward", "sizes": [2], "activation": ["tanh"]}
+    for _ in range(levels):
+        layer = {"kind": "Stack", "layers": [layer], "residual": [False], "masks": "none"}
+    return layer
+
+
+@pytest.mark.parametrize("name", ["truncated-2-4", "chunked-3", "checkpointed-optimal"])
+def test_no_schedule_is_made_of_a_length_that_the_tensors_do_not_have(name, monkeypatch):
+    """Its list of steps would not fit into any memory."""
+    monkeypatch.setattr(networks.NetworkProblem, "schedule", lambda problem: pytest.fail("made"))
+    data = damaged(GOLDENS[name], lambda text, tensors: text["sizes"].update(T=10**12))
+    with pytest.raises(InputError, match="misshapen"):
+        decode(data, "file")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text, tensors: text["algorithm"].update(name="chunked", k=2), "gradient is full"),
+        (lambda text, tensors: text["network"].update(network=["x"]), r"unknown network \['x'\]"),
+        (
+            lambda text, tensors: text["network"]["attention"].update(decoding={}),
+            "unknown decoding {}",
+        ),
+        (
+            lambda text, tensors: text["network"]["attention"]["attention"].update(score=[]),
+            r"unknown score \[\]",
+        ),
+        (
+            lambda text, tensors: text["network"].update(bridge={"h": [["h"]], "c": "c"}),
+            r"unknown encoder state in bridge \['h'\]",
+        ),
+    ],
+)
+def test_damage_of_a_pair_is_told(change, words):
+    with pytest.raises(InputError, match=words) as raised:
+        decode(damaged(GOLDENS["attention-luong"], change), "file")
+    assert "\n" not in str(raised.value)
+
+
+def test_further_metadata_are_refused():
+    golden = GOLDENS["encoder-decoder"]
+    data = encode(golden)
+    text = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    with pytest.raises(InputError, match="unknown key 'more'"):
+        decode(save(load(data), text | {"more": "1"}), "file")
 
 
 def test_half_a_file_is_none():

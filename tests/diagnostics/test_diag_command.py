@@ -234,3 +234,23 @@ def test_defaults_start_as_init_params_says(tmp_path):
     _, found = saved(tmp_path, "--cell", "elman_tanh", *SMALL)
     assert found["rows"][0]["gain"] == 1.0 and found["rows"][0]["biases"] == {}
     assert init_params("elman_tanh", 4, 4)["R"].shape == (4, 4) and get_cell("elman_tanh")
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        ("--steps", 10**12, "--hidden", 2),
+        ("--hidden", 10**9),
+        ("--hidden", 10**23),
+        ("--steps", 10**27),
+        ("--input-size", 10**14, "--hidden", 2),
+    ],
+)
+def test_sizes_that_fit_no_memory(sizes):
+    refuses("not enough memory for T=.*; needs smaller ones", *CELL, *sizes)
+
+
+@pytest.mark.filterwarnings("error")
+def test_letters_that_the_font_has_not(tmp_path):
+    pytest.importorskip("matplotlib")
+    draw_gates(str(tmp_path / "picture.png"), "日本", [("t", np.zeros((2, 3)))])

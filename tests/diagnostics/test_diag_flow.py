@@ -260,3 +260,30 @@ def test_a_product_in_the_wrong_order_is_caught():
     assert abs(norms_of(turned[-1], 2)[0] - gradient_flow(path).spectral[-1, 0]) > 1e-3
     assert get_cell("lstm").spec.output == "h"  # the first rows of S
     assert ref.get_cell("lstm").output == "h"
+
+
+def test_gradients_at_the_ends_are_checked():
+    """Nothing is broadcast or cast, nothing of a longer sequence is left out."""
+    case, path = random_path("lstm")
+    dy = case.dy
+    wrong = {
+        "dy has shape": [dy[:4], dy[:, :1], dy[..., :1], np.concatenate([dy, dy[:1]])],
+        "dy has dtype": [dy.astype(np.float32), np.ones(dy.shape, int), None],
+    }
+    for message, values in wrong.items():
+        for value in values:
+            with pytest.raises(InputError, match=message):
+                state_gradients(path, value)
+    for message, dstate in {
+        "unknown dstate": {"k": np.zeros((3, 4))},
+        "dstate h has shape": {"h": np.zeros((1, 4))},
+        "dstate is a list": [1],
+    }.items():
+        with pytest.raises(InputError, match=message):
+            state_gradients(path, dy, dstate)
+
+
+@pytest.mark.parametrize("steps", [(0, 6), (-1, 2), (2, 2), (3, 1), (0.0, 2)])
+def test_steps_that_are_not_there(steps):
+    with pytest.raises(InputError):
+        step_jacobians(random_path("gru")[1], *steps)

@@ -84,3 +84,10 @@ def test_padding_widths():
     _, found = all_signals(cell)
     assert found["h'"].shape[-1] == 2 and found["i"].shape[-1] == 4
     assert get_cell(cell).spec.state("h").width == "P"
+
+
+@pytest.mark.parametrize("names", ["fi", None, 3])
+def test_names_are_a_list(names):
+    """A string is not taken letter by letter."""
+    with pytest.raises(InputError, match=r"names are .*; need a list of names"):
+        check_signals("lstm", names)

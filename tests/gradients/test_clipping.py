@@ -330,3 +330,30 @@ def test_through_time_in_the_runner(cell, kind, k):
         _, want = chain(case, lambda grads: next(clip)(grads))
         for name, g in want.items():
             np.testing.assert_allclose(other[name], g, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("limit", [0.5, 50.0])
+def test_a_scalar_stays_an_array(limit):
+    """Parameters that are single numbers (fast_rnn's) are 0-d arrays, for who writes into them."""
+    grads = {"alpha": np.array(3.0, np.float32), "W": np.ones((2, 2), np.float32)}
+    for clipped in (
+        clip_by_global_norm(grads, limit)[0],
+        clip_by_norm(grads, limit)[0],
+        clip_by_value(grads, limit),
+    ):
+        for name, g in clipped.items():
+            assert type(g) is np.ndarray and g.dtype == np.float32, name
+            assert g.shape == grads[name].shape and not np.shares_memory(g, grads[name])
+
+
+@pytest.mark.parametrize("bad", [np.eye(3), 10**400, "x" * 500])
+def test_what_is_refused_takes_one_line(bad):
+    calls = (
+        lambda: clip_by_value({}, bad),
+        lambda: clip_through_time(bad),
+        lambda: clip_through_time(bad, bad),
+    )
+    for call in calls:
+        with pytest.raises(InputError) as raised:
+            call()
+        assert "\n" not in str(raised.value) and len(str(raised.value)) < 300

@@ -102,3 +102,22 @@ def test_bad_blocks(k):
     given, rest = arguments_of("gru", None)
     with pytest.raises(InputError, match="k is"):
         hybrid(get_target("plain"), "gru", *given, k, *rest)
+
+
+@pytest.mark.parametrize("layer", [False, True])
+def test_nothing_runs_where_an_end_is_wrong(counting, layer):
+    target = counting(get_target("plain"))
+    params, x, dy = arguments_of("gru", None)[0]
+    cell = Recurrent("gru", dy.shape[2]) if layer else "gru"
+    wrong = {
+        "unknown dstate": {"dstate": {"k": np.zeros((3, 5))}},
+        "dstate h has shape": {"dstate": {"h": np.zeros((1, 5))}},
+        "dstate h has dtype float32": {"dstate": {"h": np.zeros((len(x[0]), 5), np.float32)}},
+        "dy has dtype float32": {"upstream": dy.astype(np.float32)},
+        "dy has shape": {"upstream": dy[:, :, :2]},
+    }
+    for message, change in wrong.items():
+        arguments = {"params": params, "x": x, "upstream": dy, "k": 2} | change
+        with pytest.raises(InputError, match=message):
+            hybrid(target, cell, **arguments)
+    assert not target.forward_steps

@@ -1,17 +1,23 @@
 """Schedules over layers: as over cells, and whole where a layer must see the whole sequence."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from rnnbench import get_target
 from rnnbench.errors import InputError
-from rnnbench.gradients.checkpointing import revolve
+from rnnbench.gradients.checkpointing import optimal_checkpointing, revolve, sqrt_checkpointing
 from rnnbench.gradients.runner import run
-from rnnbench.gradients.schedule import chunked, full
+from rnnbench.gradients.schedule import Backward, Forward, chunked, full
 from rnnbench.gradients.truncation import truncated, weighted
 from rnnbench.layers.bidirectional import Bidirectional
+from rnnbench.layers.case import random_layer_case
+from rnnbench.layers.feedforward import FeedForward, FeedForwardSums
+from rnnbench.layers.layer import Layer
 from rnnbench.layers.recurrent import Recurrent
 from rnnbench.layers.stack import Stack
+from rnnbench.layers.sums import BLOCK, Rows
 from rnnbench.params import random_case
 
 T, B, I = 7, 4, 3
@@ -162,18 +168,21 @@ def test_a_layer_s_inputs_are_checked_over_all_steps(target):
         run(chunked(T, 3), target, layer, *given)
 
 
+# -- sums of the parameters' gradients -------------------------------------------------------------
+
+
 class OwnSum(Recurrent):
     """A layer with a sum of its own."""
 
-    def accumulator(self, target):
-        return self.Sum(self.backward)
+    def sums(self, target):
+        return self.Sum(self.run_backward)
 
     class Sum:
         def __init__(self, backward):
             self._backward, self.parts = backward, []
 
-        def backward(self, tape, dy=None, dstate=None):
-            found = self._backward(tape, dy, dstate)
+        def backward(self, inner, dy, dstate):
+            found = self._backward(inner, dy, dstate)
             self.parts.append(found.params)
             return found._replace(params=None)
 
@@ -182,7 +191,129 @@ class OwnSum(Recurrent):
 
 
 @EVERY_SCHEDULE
-def test_a_layer_may_add_up_by_itself(schedule, lengths, target):
-    given, more = layer_case(Recurrent("gru", 5))
-    found = run(schedule, target, OwnSum("gru", 5), *given, lengths, **more)
-    assert_equal(found, run(schedule, target, Recurrent("gru", 5), *given, lengths, **more))
+@pytest.mark.parametrize("wrap", [lambda layer: layer, lambda layer: Stack([layer])])
+def test_a_layer_may_add_up_by_itself(wrap, schedule, lengths, target):
+    layers = (wrap(kind("gru", 5)) for kind in (OwnSum, Recurrent))
+    given, more = layer_case(wrap(Recurrent("gru", 5)))
+    own, added = (run(schedule, target, layer, *given, lengths, **more) for layer in layers)
+    assert_equal(own, added)
+
+
+def test_an_accumulator_checks_what_it_is_given(target):
+    layer = Stack([Recurrent("gru", 4), FeedForward([3])])
+    given, more = layer_case(layer)
+    tape = layer.forward(target, *given[:2], given[3]).tape
+    sums = layer.accumulator(target)
+    for wrong, message in (
+        ((None,), "tape is a NoneType; needs one of this layer's forward"),
+        ((tape, given[2][1:]), "dy has shape"),
+        ((tape, None, {"0.c": given[2][0]}), "unknown dstate '0.c'; allowed: 0.h"),
+    ):
+        with pytest.raises(InputError, match=message):
+            sums.backward(*wrong)
+    found = sums.backward(tape, given[2], more["dstate"])
+    direct = layer.backward(tape, given[2], more["dstate"])
+    assert found.params is None
+    np.testing.assert_array_equal(found.x, direct.x)
+    assert list(sums.result()) == list(direct.params)
+    for name, g in direct.params.items():
+        np.testing.assert_array_equal(sums.result()[name], g)
+
+
+LONG, MANY = 120, 16  # T · B steps, ragged: more than a block of rows
+
+
+def edges_of(seed):
+    rng = np.random.default_rng(seed)
+    edges = [0, *sorted(rng.choice(np.arange(1, LONG), 9, replace=False).tolist()), LONG]
+    chunks = list(pairwise(edges))
+    back = [Backward(t0, t1, carry=t1 < LONG) for t0, t1 in reversed(chunks)]
+    return [Forward(*chunk) for chunk in chunks] + back
+
+
+WHOLE = {
+    "single steps": full(LONG, 1),
+    "edges anywhere": edges_of(0),
+    "other edges": edges_of(1),
+    "sqrt": sqrt_checkpointing(LONG),
+    "optimal": optimal_checkpointing(LONG, 3, leaf=7),
+    "revolve": revolve(LONG, 12),
+}
+SUMMED = {
+    "one cell": Recurrent("lstm", 5),
+    "stack": Stack([Recurrent("lstm", 5), Recurrent("gru", 4)]),
+    "feed-forward": FeedForward((5, 3), ("tanh", "sigmoid")),
+    "feed-forward between, residual, masks": Stack(
+        [Recurrent("gru", 4), FeedForward((4,), "relu"), Stack([Recurrent("lstm", 4)])],
+        residual=True,
+        masks="step",
+    ),
+}
+
+
+def long_run(layer, schedule, target, dtype):
+    lengths = np.random.default_rng(3).integers(LONG // 2, LONG + 1, MANY)
+    case = random_layer_case(layer, LONG, MANY, I, dtype, lengths=lengths)
+    arguments = case.params, case.x, case.dy, case.state, lengths, case.dstate, case.inputs
+    return arrays_of(run(schedule, target, layer, *arguments))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layer", SUMMED.values(), ids=SUMMED)
+def test_sums_have_the_bits_of_one_pass(layer, dtype):
+    """On cpu, wherever the chunks' edges are, whatever runs again."""
+    target = get_target("cpu")
+    want = long_run(layer, full(LONG), target, dtype)
+    for name, schedule in WHOLE.items():
+        found = long_run(layer, schedule, target, dtype)
+        assert found.keys() == want.keys()
+        for key, value in want.items():
+            np.testing.assert_array_equal(found[key], value, err_msg=f"{name}: {key}")
+
+
+class Bare:
+    """A target without a sum of its own."""
+
+    def __init__(self, target):
+        self.forward, self.backward, self.matmul = target.forward, target.backward, target.matmul
+
+
+@pytest.mark.parametrize("layer", SUMMED.values(), ids=SUMMED)
+def test_pass_added_to_pass_has_other_bits(layer, monkeypatch):
+    """The check above can fail."""
+    target = Bare(get_target("cpu"))
+    monkeypatch.setattr(FeedForward, "sums", Layer.sums)
+    monkeypatch.setattr(FeedForward, "run_backward", one_go)
+    whole, pieces = (
+        long_run(layer, schedule, target, np.float32) for schedule in (full(LONG), edges_of(0))
+    )
+    changed = {name for name, value in whole.items() if (pieces[name] != value).any()}
+    assert changed == {f"params {name}" for name in layer.parameters(I)}
+
+
+def one_go(layer, inner, dy, dstate):
+    sums = FeedForwardSums(layer.activation, inner[0])
+    found = sums.backward(inner, dy, dstate)
+    return found._replace(params=sums.result())
+
+
+@pytest.mark.parametrize("name", ["plain", "cpu"])
+@pytest.mark.parametrize("rows", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
+def test_sums_over_rows_know_no_edges(rows, name):
+    """Bit for bit; against float64 products within float32's rounding of a sum of 1024."""
+    rng, target = np.random.default_rng(rows), get_target(name)
+    drows, values = (rng.standard_normal((rows, n)).astype(np.float32) for n in (5, 3))
+    whole = Rows(target)
+    whole.add(drows, values)
+    for parts in (2, 7, 40):
+        pieces = Rows(target)
+        edges = [0, *np.sort(rng.integers(0, rows + 1, parts - 1)), rows]
+        for a, b in reversed(list(pairwise(edges))):
+            pieces.add(drows[a:b], values[a:b])
+        for got, want in zip(pieces.result(), whole.result(), strict=True):
+            assert got.dtype == np.float32
+            np.testing.assert_array_equal(got, want)
+    wide = drows.astype(np.float64)
+    dW, db = whole.result()
+    np.testing.assert_allclose(dW, wide.T @ values, atol=BLOCK * 6e-8 * 16)
+    np.testing.assert_allclose(db, wide.sum(axis=0), rtol=1e-6)

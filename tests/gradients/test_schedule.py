@@ -198,3 +198,40 @@ def test_what_hangs_together_is_not_refused():
     assert check_schedule(tuple(EVERYTHING), 5) == EVERYTHING
     with pytest.raises(InputError, match="runs no step"):
         cost([])
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64, np.uint64])
+def test_any_whole_number_will_do(kind):
+    """No step's edge is computed in a type that is too narrow for it."""
+    assert chunked(300, kind(100)) == chunked(300, 100)
+    assert {type(step.t1) for step in chunked(300, kind(100))} == {int}
+    assert check_schedule([Forward(kind(0), kind(5)), Backward(kind(0), kind(5), 0)], 5) == full(5)
+    checked = check_schedule([Forward(0, kind(5)), Backward(0, kind(5), np.False_)], 5)
+    assert type(checked[0].t1) is int and type(checked[1].carry) in (bool, float)
+
+
+def test_carry_may_be_a_truth_of_numpy():
+    """As ``carry=t1 < T`` is for a T of NumPy."""
+    steps = [Forward(0, 2), Forward(2, 5), Backward(2, 5, np.False_), Backward(0, 2, np.True_)]
+    assert check_schedule(steps, 5) == [*steps[:2], Backward(2, 5, 0), Backward(0, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (None, "schedule is a NoneType; needs a list"),
+        (5, "schedule is a int"),
+        ([Forward(0, "5")], "'5' is no step"),
+        ([Forward(0, 5.0)], r"5\.0 is no step"),
+        ([Forward(0, 5, keep="x"), Backward(0, 5, 0)], "keep is 'x'; needs True or False"),
+        ([Forward(0, 5, keep=2), Backward(0, 5, 0)], "keep is 2"),
+        ([Forward(0, 5), Backward(0, 5, 0, loss=None)], "loss is None"),
+        ([Forward(0, 5), Backward(0, 5, np.eye(3))], "carry needs a finite number"),
+        ([Forward(0, 5), Backward(0, 5, 10**400)], "carry needs a finite number"),
+    ],
+)
+def test_what_is_no_schedule_has_no_cost(schedule, message):
+    for call in (cost, lambda steps: check_schedule(steps, 5)):
+        with pytest.raises(InputError, match=message) as raised:
+            call(schedule)
+        assert "\n" not in str(raised.value)

@@ -14,7 +14,6 @@ from rnnbench.gradients.schedule import (
     Backward,
     Cost,
     Forward,
-    check_schedule,
     chunked,
     cost,
     full,
@@ -231,11 +230,36 @@ def test_weighted_equals_the_reference(target, cell, lengths):
 
 @pytest.mark.parametrize(
     ("factors", "message"),
-    [({5: 1.0}, "edge is 5; .* 1 to 4"), ({0: 1.0}, "edge is 0"), ({2: -1.0}, "at least 0")],
+    [
+        ({5: 1.0}, "edge is 5; .* 1 to 4"),
+        ({0: 1.0}, "edge is 0"),
+        ({2.5: 1.0}, r"edge is 2\.5"),
+        ({2: -1.0}, r"factor at 2 is -1\.0; needs a finite number of at least 0"),
+        ({2: np.nan}, "factor at 2 is nan"),
+        ({2: np.inf}, "factor at 2 is inf"),
+        ({2: np.float32(np.inf)}, "factor at 2 is np.float32"),
+        ({2: "x"}, "factor at 2 is 'x'"),
+        ({2: None}, "factor at 2 is None"),
+        ({2: np.ones((2, 2))}, "factor at 2 is array"),
+        ([1.0, 0.5], r"factors is \[1\.0, 0\.5\]; needs a mapping"),
+        (None, "factors is None"),
+    ],
 )
 def test_bad_factors(factors, message):
-    with pytest.raises(InputError, match=message):
-        check_schedule(weighted(5, factors), 5)
+    with pytest.raises(InputError, match=message) as raised:
+        weighted(5, factors)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_single_step_has_no_edges():
+    assert weighted(1, {}) == full(1)
+    with pytest.raises(InputError, match="edge is 1; the edges inside T=1 steps are none"):
+        weighted(1, {1: 0.5})
+
+
+def test_factors_and_edges_of_numpy():
+    factors = {np.int8(100): np.float32(0.5), np.int64(200): np.True_}
+    assert weighted(np.int16(300), factors) == weighted(300, {100: 0.5, 200: 1.0})
 
 
 # -- cuts drawn at random ------------------------------------------------------------------------
@@ -308,6 +332,10 @@ def test_random_truncations_are_among_all_and_as_frequent_as_they_should_be():
         (lambda: list(every_truncation(22, 0.1)), "21 edges"),
         (lambda: artbp(5, {1: 0.5}, {2}), "cut at 2"),
         (lambda: artbp(5, {5: 0.5}, {}), "edge is 5"),
+        (lambda: artbp(5, {1: 0.5}, 1), "cuts are 1; need the edges"),
+        (lambda: artbp(5, {1: 0.5}, None), "cuts are None"),
+        (lambda: artbp(5, {1: 0.5}, [[1]]), r"cut is \[1\]"),
+        (lambda: artbp(5, [0.5], {}), r"probabilities is \[0\.5\]; needs a mapping"),
     ],
 )
 def test_bad_chances(call, message):

@@ -166,6 +166,9 @@ def test_a_layer_decays_as_its_cell():
         ({"steps": [24]}, r"steps: \[24\]; needs some of 0 to 23"),
         ({"steps": []}, "steps: none"),
         ({"steps": [-1]}, "step is -1"),
+        ({"steps": 5}, "steps are 5; need some of 0 to 23"),
+        ({"steps": "12"}, "steps are '12'"),
+        ({"steps": [[1]]}, r"step is \[1\]"),
         ({"dy": np.zeros((24, 2, 4))}, "dy has shape"),
         ({"x": np.zeros((24, 3))}, "x has shape"),
     ],
@@ -183,3 +186,25 @@ def test_bad_bounds():
         bias_bounds(decay, start=3)
     with pytest.raises(InputError, match="tolerance is 0"):
         least_truncation(decay, 0)
+    with pytest.raises(InputError, match="decay is None; needs what measure gives"):
+        bias_bounds(None)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_promises_nothing(bad):
+    """A NaN is no gradient of 0, whose bias would be 0."""
+    case = decaying_case("gru", T=6)
+    case.dy[:] = bad
+    decay = measured(case, 3)
+    assert np.isnan(decay.slope) and not np.isfinite(decay.norms).any()
+    bounds = bias_bounds(decay)
+    assert np.isinf(bounds.absolute).all() and np.isinf(bounds.relative).all()
+    assert least_truncation(decay, 0.5) is None
+
+
+def test_nothing_runs_where_something_is_wrong(counting):
+    case, target = decaying_case("gru"), counting(TARGET)
+    for dy in (case.dy[:, :, :2], case.dy.astype(np.float32), None):
+        with pytest.raises(InputError, match="dy"):
+            measure(target, "gru", case.params, case.x, dy, 4)
+    assert not target.forward_steps

@@ -137,6 +137,18 @@ def test_nan_that_is_looked_at_is_seen_by_its_sequence_only(kind):
 
 
 @EVERY_SCORE
+def test_a_query_of_nan_gives_no_gradient_to_masked_steps(kind):
+    score, params, query, source, dcontext = case(kind)
+    query[1, 0, 0] = np.nan
+    result = score.forward(PLAIN, params, query, source, LENGTHS, mask())
+    found = score.backward(result.tape, dcontext)
+    allowed = mask() & (np.arange(S)[:, None] < LENGTHS)
+    assert np.isnan(found.source[:, 0][allowed[:, 0]]).any()
+    assert not found.source[~allowed].any()
+    assert np.isfinite(found.source[:, 1:]).all()
+
+
+@EVERY_SCORE
 def test_equal_scores_give_the_mean(kind):
     score, params, query, source, _ = case(kind)
     params = {name: np.zeros_like(p) for name, p in params.items()}

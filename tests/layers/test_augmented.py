@@ -278,16 +278,20 @@ def test_a_description_makes_the_same():
         ({"top_k": 0}, "top_k is 0"),
         ({"truncation": 1.5}, "truncation is 1.5"),
         ({"weighting": "sparsemax"}, "unknown weighting 'sparsemax'; allowed: softmax, shifted"),
+        ({"weighting": np.ones((2, 2))}, r"unknown weighting array\("),
         ({"summary": 1}, "summary is 1"),
+        ({"summary": np.ones((2, 2))}, r"summary is array\(\[\[1., 1.\], \[1., 1.\]\]\)"),
     ],
 )
 def test_bad_models(change, message):
     given = {"layer": Recurrent("gru", 2), "attention": Dot()} | change
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as raised:
         SparseAttentive(**given)
+    assert "\n" not in str(raised.value)
 
 
 def test_bad_states():
-    layer = SparseAttentive(Recurrent("gru", 2), Dot(), state="c")
-    with pytest.raises(InputError, match="state is 'c'; needs one of the states h"):
-        layer.forward(PLAIN, {}, np.zeros((T, B, I)))
+    for state, shown in (("c", "'c'"), (["h"], r"\['h'\]"), (0, "0")):
+        layer = SparseAttentive(Recurrent("gru", 2), Dot(), state=state)
+        with pytest.raises(InputError, match=f"state is {shown}; needs one of the states h"):
+            layer.forward(PLAIN, {}, np.zeros((T, B, I)))

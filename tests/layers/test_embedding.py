@@ -29,6 +29,14 @@ def test_a_repeated_token_accumulates():
     np.testing.assert_array_equal(dtable[:, 0], [1, 1, 0, 4, 0])
 
 
+def test_a_token_repeated_thousands_of_times_keeps_its_precision():
+    """One float32 after another would lose a thousandth of the sum here."""
+    tokens, dx = np.zeros((50_000, 2), int), np.full((50_000, 2, 1), 0.1, np.float32)
+    dtable = embed_backward(np.zeros((2, 1), np.float32), tokens, dx)
+    assert dtable.dtype == np.float32
+    np.testing.assert_allclose(dtable[:, 0], [100_000 * np.float64(dx[0, 0, 0]), 0], rtol=1e-7)
+
+
 @pytest.mark.parametrize(
     "tokens, message",
     [
@@ -60,21 +68,24 @@ RAGGED = np.array([[3, 0, 9], [3, 4, -1], [7, 3, 5]])  # tokens past the end nee
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_ragged_tokens_against_the_reference(dtype):
-    """Bit for bit: both add in the order of the tokens."""
+    """Bit for bit: both add in the order of the tokens, in float64."""
     rng = np.random.default_rng(1)
+
+    def summed(tokens, dx, lengths=None):
+        wide = table.astype(np.float64), tokens, dx.astype(np.float64), lengths
+        return reference.embed_backward(*wide).astype(dtype)
+
     table, dx = (rng.standard_normal(s).astype(dtype) for s in [(5, 4), (3, 3, 4)])
     dx[np.arange(3)[:, None] >= LENGTHS] = np.nan
     x = embed(table, RAGGED, LENGTHS)
     dtable = embed_backward(table, RAGGED, dx, LENGTHS)
     assert x.dtype == dtable.dtype == dtype
     np.testing.assert_array_equal(x, reference.embed(table, RAGGED, LENGTHS))
-    np.testing.assert_array_equal(dtable, reference.embed_backward(table, RAGGED, dx, LENGTHS))
+    np.testing.assert_array_equal(dtable, summed(RAGGED, dx, LENGTHS))
     assert not x[np.arange(3)[:, None] >= LENGTHS].any()
     whole = rng.standard_normal(x.shape).astype(dtype)
-    np.testing.assert_array_equal(
-        embed_backward(table, TOKENS[:, [0, 1, 0]], whole),
-        reference.embed_backward(table, TOKENS[:, [0, 1, 0]], whole),
-    )
+    tokens = TOKENS[:, [0, 1, 0]]
+    np.testing.assert_array_equal(embed_backward(table, tokens, whole), summed(tokens, whole))
 
 
 def test_overwriting_a_repeated_token_is_caught():

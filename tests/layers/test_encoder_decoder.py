@@ -379,6 +379,19 @@ def test_a_tape_may_be_used_again_and_is_its_own(kind):
         np.testing.assert_array_equal(value, results(result, second)[name])
 
 
+@pytest.mark.parametrize("kind", ["bahdanau", "luong", "feeding"])
+@pytest.mark.parametrize("lengths", [LENGTHS, None], ids=["ragged", "whole"])
+def test_an_initial_state_that_no_bridge_gives_is_copied(kind, lengths):
+    """Bahdanau's first query is that state itself."""
+    case = Case(model("gru", kind, bridge={}))
+    result = case.forward(lengths=lengths)
+    first = case.network.backward(result.tape, case.dy, case.dstate)
+    case.state["decoder.h"][...] = np.nan
+    second = case.network.backward(result.tape, case.dy, case.dstate)
+    for name, value in results(result, first).items():
+        np.testing.assert_array_equal(value, results(result, second)[name], err_msg=name)
+
+
 def gru(size=H):
     return Recurrent("gru", size)
 
@@ -392,6 +405,8 @@ def gru(size=H):
         ((gru(), gru(), {"h": "s"}), "unknown encoder state in bridge 's'; allowed: h"),
         ((gru(), gru(), {"h": ("h", "h")}), "decoder's h a width of 8"),
         ((gru(), gru(), {"h": 3}), "bridge maps h to 3"),
+        ((gru(), gru(), {"h": [["h"]]}), r"unknown encoder state in bridge \['h'\]; allowed: h"),
+        ((gru(), gru(), None, Bahdanau(Dot(), ["h"])), r"query is \['h'\]; needs one of the"),
         ((gru(), gru(5), {}, Bahdanau(Dot())), "equal widths; the query has 5, the source 4"),
         ((gru(), gru(), None, Bahdanau(Dot(), "c")), "query is 'c'; needs one of the states h"),
         ((gru(5), gru(5), None, Luong(Dot(), 2)), None),
@@ -440,6 +455,40 @@ def test_bad_input(kind, change, message):
     with pytest.raises(InputError, match=message) as raised:
         case.forward(object(), **change)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            {"network": ["EncoderDecoder"]},
+            r"unknown network \['EncoderDecoder'\]; allowed: Encoder",
+        ),
+        ({"network": None}, "unknown network None"),
+        (
+            {"attention": {"decoding": ["Luong"]}},
+            r"unknown decoding \['Luong'\]; allowed: Bahdanau",
+        ),
+        ({"attention": {"decoding": "Luong", "attention": {"score": {}}}}, "unknown score {}"),
+        ({"attention": {"score": "Dot"}}, "attention is a Dot; needs Bahdanau"),
+        ({"attention": {"decoding": "Luong", "size": 2}}, "a Luong is not made of 'size'"),
+        ({"encoder": {"kind": ["Recurrent"]}}, r"unknown kind of layer \['Recurrent'\]"),
+        ({"encoder": None}, "encoder is a NoneType; needs a layer"),
+        ({"bridge": ["h"]}, "bridge is a list"),
+        (
+            {"more": 1},
+            "a EncoderDecoder is not made of 'encoder', 'decoder', 'bridge', 'attention'",
+        ),
+        ({3: 1}, "a EncoderDecoder is not made of"),
+    ],
+    ids=str,
+)
+def test_data_that_describe_no_network(change, message):
+    with pytest.raises(InputError, match=message) as raised:
+        network_from(network_data(model("gru", "luong")) | change)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(InputError, match="a network is given as"):
+        network_from([])
 
 
 def test_bad_gradients():

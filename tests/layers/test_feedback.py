@@ -241,6 +241,8 @@ def test_what_is_no_model():
         ((gru, 0), "input_size is 0"),
         ((gru, 3, False), "the layer's output is 4 wide, its input 3"),
         ((gru, 3, "yes"), "project is 'yes'"),
+        ((gru, 3, 0), "project is 0; allowed: None, False, True"),
+        ((gru, 3, np.ones((2, 2))), r"project is array\(\[\[1., 1.\], \[1., 1.\]\]\); allowed"),
     ]:
         with pytest.raises(InputError, match=message):
             Feedback(*arguments)

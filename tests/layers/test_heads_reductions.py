@@ -324,6 +324,9 @@ def test_any_layout_and_nothing_written_to():
     "change, message",
     [
         ({"kind": "hinge"}, "unknown kind 'hinge'"),
+        ({"kind": np.zeros((2, 3, 4))}, r"unknown kind array\("),
+        ({"at": np.zeros((2, 2))}, r"unknown at array\("),
+        ({"reduction": ["mean"]}, r"unknown reduction \['mean'\]"),
         ({"at": "first"}, "unknown at 'first'"),
         ({"reduction": "max"}, "unknown reduction 'max'; allowed: mean, sum, batch, steps"),
         ({"logits": np.zeros((T, B))}, "logits has 2 dimensions"),

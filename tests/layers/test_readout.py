@@ -136,12 +136,17 @@ def bad(message, **changes):
         bad("ridge is -1", ridge=-1),
         bad("ridge is nan", ridge=float("nan")),
         bad("ridge is True", ridge=True),
+        bad("ridge is 1000", ridge=10**400),
+        bad(r"ridge is array\(\[\[1., 1.\], \[1., 1.\]\]\); needs", ridge=np.ones((2, 2))),
+        bad("bias is 'no'; needs True or False", bias="no"),
+        bad("bias is array", bias=np.ones(2)),
     ],
 )
 def test_bad_input(changes, message):
     case = {"states": np.ones((5, H)), "targets": np.ones((5, K)), "ridge": 1.0} | changes
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as raised:
         fit_ridge(**case)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,59 @@ def test_in_balls_and_in_float32(kind, to_balls):
     np.testing.assert_allclose(single.y, result.y, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("cell", ["phased_lstm", "clockwork"])
+def test_what_steps_are_given_beside_x(cell):
+    """Without attention a pair is one run after the other; fed with what it gave, feedback is one
+    run. Each step gets its own numbers."""
+    shapes = cell_shapes("encoder", cell, J) | cell_shapes("decoder", cell, I)
+    start = states("encoder.", cell)
+    arrays = drawn(shapes | start | {"source": (S, B, J), "x": (T, B, I)})
+    ((name, letter),) = ref.get_cell(cell).inputs.items()
+    width = (H,) if letter else ()
+    times = drawn({"encoder": (S, B, *width), "decoder": (T, B, *width)}, seed=5)
+    params = {k: arrays[k] for k in shapes}
+    ends = SOURCE_LENGTHS, LENGTHS
+    given = {f"{part}.{name}": values for part, values in times.items()}
+    first = {k: arrays[k] for k in start}
+    pair = encoder_decoder.forward(
+        cell, cell, params, arrays["source"], arrays["x"], *ends, first, inputs=given
+    )
+
+    def alone(part, x, state, lengths):
+        return ref.forward(cell, part_of(params, part), x, state, lengths, {name: times[part]})
+
+    read = alone("encoder", arrays["source"], part_of(first, "encoder"), SOURCE_LENGTHS)
+    last = {k: history[-1] for k, history in read.states.items()}
+    written = alone("decoder", arrays["x"], last, LENGTHS)
+    np.testing.assert_allclose(pair.y, written.y, rtol=0, atol=1e-15)
+
+    params, u = drawn(cell_shapes("layer", cell, H), seed=3), drawn({"u": (B, H)})["u"]
+    state = drawn(states("", cell), seed=4)
+    fed = feedback.forward(cell, params, T, u, state, LENGTHS, {name: times["decoder"]})
+    x = np.concatenate([u[None], fed.y[:-1]])
+    own = part_of(params, "layer"), x, state, LENGTHS, {name: times["decoder"]}
+    np.testing.assert_allclose(fed.y, ref.forward(cell, *own).y, rtol=0, atol=1e-15)
+
+    with pytest.raises(ValueError, match=f"inputs: '{name}' is missing"):
+        feedback.forward(cell, params, T, u, state, LENGTHS)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"score": "cosine"}, "score: 'cosine', allowed: additive, dot, general"),
+        ({"attention": "late"}, "attention: 'late', allowed: bahdanau, luong, feeding"),
+        ({"bridge": {"s": ("h",)}}, "bridge: 's', allowed: h"),
+        ({"bridge": {"h": ("s",)}}, "bridge of h: 's', allowed: h"),
+    ],
+)
+def test_bad_options(change, message):
+    arrays = drawn(network(None, "dot", "gru")[0])
+    given = {"source": arrays["source"], "x": arrays["x"], "params": arrays}
+    with pytest.raises(ValueError, match=message):
+        encoder_decoder.forward("gru", "gru", **given, **change)
+
+
 def test_an_empty_source_is_refused():
     arrays = drawn(network("luong", "dot", "gru")[0])
     params = {k: v for k, v in arrays.items() if k.split(".")[0] in ("decoder", "attention")}

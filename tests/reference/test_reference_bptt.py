@@ -211,3 +211,40 @@ def test_truncation_refuses(random_case):
     for call in (lambda: run_truncated(case, 1, 2), lambda: run_weighted(case, {})):
         with pytest.raises(ValueError, match="dy: 10 steps, expected 5"):
             call()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_single_numbers_stay_arrays_of_their_dtype(dtype, random_case):
+    """A scalar parameter's gradient, and a factor of NumPy's own."""
+    case = random_case("fast_rnn", dtype=dtype)
+    for found in (
+        both(case, 2)[0],
+        run_truncated(case, 2, 3),
+        run_weighted(case, {2: np.float64(0.5)}),
+    ):
+        for name, g in found.params.items():
+            assert type(g) is np.ndarray and g.dtype == dtype, name
+
+
+def test_narrow_whole_numbers_do_not_overflow(random_case):
+    """64 + 64 is no number of int8, and below it no end would ever come."""
+    case = random_case("elman_tanh", lengths=(130, 130))
+    case.x, case.dy = (np.concatenate([values] * 26) for values in (case.x, case.dy))
+    for k in (np.int8(64), np.uint8(64)):
+        assert_same(run_truncated(case, k, np.int8(64)), both(case, 64)[0], rtol=1e-12, atol=1e-13)
+        assert_same(both(case, k)[0], both(case, 64)[0], rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ({0: 1.0}, r"edge 0, expected one of 1\.\.4"),
+        ({5: 1.0}, "edge 5"),
+        ({2.5: 1.0}, r"edge 2\.5"),
+        ({2: "x"}, "'x' at 2, expected a number"),
+        ([1.0], "list, expected a mapping"),
+    ],
+)
+def test_factors_elsewhere_are_not_ignored(factors, message, random_case):
+    with pytest.raises(ValueError, match=message):
+        run_weighted(random_case("gru"), factors)

@@ -187,3 +187,17 @@ def test_directional_is_the_gradient_s_product(cell, random_case):
     )  # fmt: skip
     want = ref.full(case.cell, case.params, case.x, case.dy, *rest_of(case)).params
     assert got == pytest.approx(sum((want[k] * v).sum() for k, v in along.items()), rel=1e-11)
+
+
+def test_what_it_is_given_is_checked(random_case):
+    """Nothing is broadcast, nothing of another name is left out, float32 is not made up for."""
+    case = small(random_case, "gru")
+    given = (case.cell, case.params, case.x)
+    for dy in (case.dy[:2], case.dy[..., :1], case.dy.astype(np.float32)):
+        with pytest.raises(ValueError, match="dy: "):
+            forwards.rtrl(*given, dy, case.state)
+    for dstate in ({"k": case.state["h"]}, {"h": case.state["h"][:, :1]}):
+        with pytest.raises(ValueError, match="dstate"):
+            forwards.rtrl(*given, case.dy, case.state, None, dstate)
+    with pytest.raises(ValueError, match="x: dtype float32, expected float64"):
+        forwards.linearised(case.cell, case.params, case.x.astype(np.float32))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnnbench.checks import as_array
 from rnnbench.errors import InputError, shown
 from rnnbench.gradients.online.layout import Layout
 from rnnbench.gradients.online.local import LocalStep
@@ -31,7 +32,8 @@ class Algorithm:
 
     kind: "exact", "unbiased" (its mean over the random signs is exact) or "biased". time, memory:
     the order of what one step of one sequence costs, in the letters of ``layout.py``, with P for
-    the parameters and S for the states.
+    the parameters and S for how many states the cell has (an LSTM 2). Where a step multiplies by a
+    matrix what another one gave, finding its Jacobian costs H³ on top.
     """
 
     name = ""
@@ -78,7 +80,7 @@ def sign_source(signs, dtype: np.dtype) -> Signs:
     signs). InputError for anything else.
     """
     if callable(signs):
-        return lambda shape: np.asarray(signs(shape), dtype)
+        return lambda shape: check_signs(signs(shape), shape).astype(dtype)
     seed = isinstance(signs, int | np.integer) and not isinstance(signs, bool) and signs >= 0
     if not seed and not isinstance(signs, np.random.Generator):
         what = "a seed, a numpy.random.Generator or a function of a shape"
@@ -87,13 +89,23 @@ def sign_source(signs, dtype: np.dtype) -> Signs:
     return lambda shape: (2 * rng.integers(0, 2, shape) - 1).astype(dtype)
 
 
+def check_signs(signs, shape: tuple[int, ...]) -> np.ndarray:
+    """InputError unless all are ±1, in that shape: with other numbers a mean would be off."""
+    signs = as_array("signs", signs)
+    if signs.shape != shape or signs.dtype.kind not in "iuf" or not (np.abs(signs) == 1).all():
+        raise InputError(f"signs gave {shown(signs)}; need 1 or -1 in the shape {shape}")
+    return signs
+
+
 def balance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """√(|a| / |b|) of each row's Euclidean norm, (B,); 1 where either vanishes.
 
     The scale of two factors that makes the variance of their random sum least: any other positive
-    number would leave the mean as it is.
+    number would leave the mean as it is. Norms in float64: squares leave float32's range early.
     """
-    norms = [np.sqrt(np.square(v.reshape(len(v), -1)).sum(axis=1)) for v in (a, b)]
+    norms = [
+        np.sqrt(np.square(v.reshape(len(v), -1), dtype=np.float64).sum(axis=1)) for v in (a, b)
+    ]
     both = (norms[0] > 0) & (norms[1] > 0)
-    one = norms[0].dtype.type(1)
-    return np.sqrt(np.where(both, norms[0], one) / np.where(both, norms[1], one))
+    first, second = (np.sqrt(np.where(both, norm, 1)) for norm in norms)
+    return (first / second).astype(a.dtype)

@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnbench.cells import get_cell
-from rnnbench.checks import as_array, check_array, check_count, check_lengths, check_states
+from rnnbench.checks import (
+    as_array,
+    check_array,
+    check_count,
+    check_inputs,
+    check_lengths,
+    check_states,
+)
 from rnnbench.errors import InputError, shown, unknown
 from rnnbench.gradients.online.algorithm import Algorithm, Network
 from rnnbench.gradients.online.eligibility import RFLO, EProp
@@ -18,6 +25,7 @@ from rnnbench.gradients.online.local import local_step
 from rnnbench.gradients.online.rtrl import RTRL
 from rnnbench.gradients.online.snap import SnAp
 from rnnbench.gradients.online.uoro import UORO
+from rnnbench.layers.layer import Layer
 from rnnbench.linearised import linearise
 from rnnbench.problem import Prepared
 from rnnbench.spec import Cell
@@ -56,9 +64,10 @@ class Online:
     """A cell that runs one step at a time, with what an algorithm carries for its gradients.
 
     algorithm: a name of ``ALGORITHMS`` (its default options) or what ``get_algorithm`` gives.
-    target: one with the calls of ``rnnbench.target.Target`` and with ``linearise``. params: name ->
-    array, or what ``target.prepare`` made of them; batch: B; state: the initial states, name ->
-    (B,width), zeros where missing. What is carried does not grow with the steps.
+    target: one with the calls of ``rnnbench.target.Target`` and with ``linearise``. cell: by name
+    or object; no layer. params: name -> array, or what ``target.prepare`` made of them; batch: B;
+    state: the initial states, name -> (B,width), zeros where missing. What is carried does not
+    grow with the steps. InputError, before anything runs, for what does not fit.
     """
 
     def __init__(
@@ -71,8 +80,9 @@ class Online:
         state: Mapping[str, np.ndarray] | None = None,
     ):
         algorithm = copy.copy(get_algorithm(algorithm))
-        if not hasattr(target, "linearise"):
-            linearise(target, None)  # says so
+        check_target(target)
+        if isinstance(cell, Layer):
+            raise InputError(f"{type(cell).__name__} is a layer; an online algorithm takes a cell")
         self.target, self.cell = target, get_cell(cell)
         self.prepared = self._prepare(params)
         self.sizes, self.dtype = self.prepared.sizes, self.prepared.dtype
@@ -86,7 +96,12 @@ class Online:
         )
 
     def _prepare(self, params: Mapping | Prepared) -> Prepared:
-        return params if isinstance(params, Prepared) else self.target.prepare(self.cell, params)
+        if not isinstance(params, Prepared):
+            return self.target.prepare(self.cell, params)
+        if params.cell.contents != self.cell.contents:
+            given, wanted = params.cell.name, self.cell.name
+            raise InputError(f"parameters were prepared for {given}, not for {wanted}")
+        return params
 
     def replace(self, params: Mapping | Prepared) -> None:
         """Go on with other parameters of the same shapes, as online learning does at every step.
@@ -126,7 +141,8 @@ class Online:
         """This step's inputs, as a sequence of one step."""
         if given is not None and not isinstance(given, Mapping):
             raise InputError(f"inputs is a {type(given).__name__}; needs a mapping name -> array")
-        found = {name: as_array(f"input {name}", v)[None] for name, v in (given or {}).items()}
+        given = {name: v for name, v in (given or {}).items() if v is not None}
+        found = {name: as_array(f"input {name}", v)[None] for name, v in given.items()}
         for one in self.cell.spec.inputs:
             if one.name not in found and one.default is not None:
                 found[one.name] = one.made(self.t, 1, self.batch, self.sizes, self.dtype)
@@ -144,10 +160,10 @@ class Online:
         spec, layout = self.cell.spec, self.layout
         ds = check_states("dstate", self.cell, dstate, self.batch, self.sizes, self.dtype)
         if dy is not None:
-            width = self.algorithm.signal_width(ds[spec.output].shape[1])
             dy = check_array("dy", dy, 2, self.dtype)
-            if dy.shape != (self.batch, width):
-                raise InputError(f"dy has shape {dy.shape}; needs {(self.batch, width)}")
+            if dy.shape != (self.batch, self.signal_width):
+                needed = self.batch, self.signal_width
+                raise InputError(f"dy has shape {dy.shape}; needs {needed}")
             if self.runs is not None:
                 dy = np.where(self.runs[:, None], dy, self.dtype.type(0))
             ds[spec.output] = ds[spec.output] + self.algorithm.signal(dy)
@@ -159,9 +175,23 @@ class Online:
         state = {name: initial[:, at].copy() for name, at in layout.states.items()}
         return OnlineGradients(params, state)
 
+    @property
+    def signal_width(self) -> int:
+        """The width of the gradient dy that ``gradient`` takes: y's, or the algorithm's own."""
+        spec = self.cell.spec
+        return self.algorithm.signal_width(self.sizes[spec.state(spec.output).width])
+
     def _trained(self, used: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Gradients at the trained matrices, from those at the ones that are used."""
         return self.target.trained(self._problem, OnlineGradients(used, None)).params
+
+
+def check_target(target) -> None:
+    """InputError unless it is a target that gives the slopes of its steps."""
+    if not hasattr(target, "forward"):
+        raise InputError(f"target is {shown(target)}; needs an object, as get_target makes it")
+    if not hasattr(target, "linearise"):
+        linearise(target, None)  # says so
 
 
 def check_runs(runs, batch: int) -> np.ndarray | None:
@@ -211,43 +241,43 @@ def run(
     T, B, _ = x.shape
     lengths = check_lengths(lengths, T, B)
     online = Online(algorithm, target, cell, params, B, state)
-    over_time(inputs, T)
-    upstream_of = step_upstream(upstream, T)
-    y, losses, total = [], [], None
+    sizes, dtype = online.sizes, online.dtype
+    x = check_array("x", x, 3, dtype)
+    inputs = check_inputs(online.cell, inputs, T, B, sizes, dtype)
+    dstate = check_states("dstate", online.cell, dstate, B, sizes, dtype)
+    upstream_of = step_upstream(upstream, (T, B, online.signal_width), dtype)
+    y, losses, total = None, [], None
     for t in range(T):
-        now = {name: values[t] for name, values in (inputs or {}).items()}
-        y.append(online.step(x[t], now, t < lengths))
-        loss, dy = upstream_of(t, y[-1])
-        losses.append(loss)
+        now = {name: values[t] for name, values in inputs.items()}
+        y_t = online.step(x[t], now, t < lengths)
+        y = np.empty((T, *y_t.shape), dtype) if y is None else y
+        y[t] = y_t
+        loss, dy = upstream_of(t, y_t)
+        losses += [] if loss is None else [loss]
         found = online.gradient(dy, dstate if t == T - 1 else None)
         total = found if total is None else added(total, found)
-    loss = None if losses[0] is None else sum(losses)
-    return OnlineRun(total.params, total.state, np.stack(y), online.state, loss)
+    loss = sum(losses) if losses else None
+    return OnlineRun(total.params, total.state, y, online.state, loss)
 
 
-def over_time(inputs: Mapping | None, T: int) -> None:
-    """InputError unless every input has T steps."""
-    if inputs is not None and not isinstance(inputs, Mapping):
-        raise InputError(f"inputs is a {type(inputs).__name__}; needs a mapping name -> array")
-    for name, values in (inputs or {}).items():
-        shape = np.shape(values)
-        if not shape or shape[0] != T:
-            raise InputError(f"input {shown(name)} has shape {shape}; needs {T} steps")
-
-
-def step_upstream(upstream, T: int) -> Callable:
+def step_upstream(upstream, shape: tuple[int, int, int], dtype) -> Callable:
     """(t, y_t) -> (loss or None, dy_t) for either kind of upstream."""
-    if callable(upstream):
+    if not callable(upstream):
+        dy = check_array("upstream", upstream, 3, dtype)
+        if dy.shape != shape:
+            raise InputError(f"upstream has shape {dy.shape}; needs {shape}")
+        return lambda t, y: (None, dy[t])
 
-        def call(t, y):
-            result = upstream(t, y)
-            return result if isinstance(result, tuple) else (None, result)
+    def call(t, y):
+        found = upstream(t, y)
+        if isinstance(found, tuple) and len(found) != 2:
+            raise InputError(f"upstream gave {len(found)} values; needs dy or (loss, dy)")
+        loss, dy = found if isinstance(found, tuple) else (None, found)
+        if dy is None:
+            raise InputError(f"upstream gave no dy for step {t}; needs {shape[1:]}")
+        return loss, dy
 
-        return call
-    dy = as_array("upstream", upstream)
-    if dy.ndim != 3 or len(dy) != T:
-        raise InputError(f"upstream has shape {dy.shape}; needs (T, B, H) with T={T}")
-    return lambda t, y: (None, dy[t])
+    return call
 
 
 def added(a: OnlineGradients, b: OnlineGradients) -> OnlineGradients:

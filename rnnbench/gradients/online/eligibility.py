@@ -30,7 +30,7 @@ class EProp(Algorithm):
     name = "e_prop"
     source = "Bellec et al. 2020, Nature Communications 11:3625"
     kind = "biased"
-    time, memory = "S² P", "S P"
+    time, memory = "S² P", "S P"  # H times both for a place with a later stage's matrix behind it
     through_matrices = False
 
     def start(self, network: Network) -> None:

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from rnnbench.checks import check_count
+from rnnbench.errors import InputError, shown
 from rnnbench.gradients.online.algorithm import Algorithm, Network
 from rnnbench.gradients.online.blocks import place_block
 from rnnbench.gradients.online.layout import Layout
@@ -35,6 +36,8 @@ class SnAp(Algorithm):
     time, memory = "m² P", "m P"  # m: the states that an entry reaches in n steps
 
     def __init__(self, n: int = 1, sparse: bool = False):
+        if not isinstance(sparse, bool | np.bool_):
+            raise InputError(f"sparse is {shown(sparse)}; needs True or False")
         self.n, self.sparse = check_count("n", n), bool(sparse)
 
     def start(self, network: Network) -> None:

@@ -3,10 +3,22 @@
 import numpy as np
 import pytest
 
-from rnnbench import get_target
+from rnnbench import get_cell, get_target
 from rnnbench.errors import InputError
-from rnnbench.gradients.online import ALGORITHMS, KFRTRL, OK, UORO, Online, SnAp, get_algorithm, run
+from rnnbench.gradients.online import (
+    ALGORITHMS,
+    KFRTRL,
+    OK,
+    UORO,
+    ForwardGradient,
+    Online,
+    SnAp,
+    get_algorithm,
+    run,
+)
+from rnnbench.gradients.online.algorithm import balance
 from rnnbench.gradients.scan import Scan
+from rnnbench.layers.recurrent import Recurrent
 from rnnbench.params import random_case
 
 PLAIN = get_target("plain")
@@ -234,12 +246,12 @@ def test_bad_calls(call, message):
         ({"x": np.zeros((4, 2))}, "x has 2 dimensions"),
         ({"x": np.zeros((0, 2, 2))}, "x has shape"),
         ({"upstream": np.zeros((5, 2, 3))}, "upstream has shape"),
-        ({"upstream": np.zeros((4, 2, 5))}, "dy has shape"),
+        ({"upstream": np.zeros((4, 2, 5))}, r"upstream has shape \(4, 2, 5\); needs \(4, 2, 3\)"),
         ({"upstream": lambda t, y: y[:1]}, "dy has shape"),
         ({"lengths": [5, 1]}, "a length is 5"),
         ({"state": {"k": np.zeros((2, 3))}}, "unknown state"),
         ({"dstate": {"k": np.zeros((2, 3))}}, "unknown dstate"),
-        ({"inputs": {"mask": np.ones((3, 2))}}, "needs 4 steps"),
+        ({"inputs": {"mask": np.ones((3, 2))}}, "takes no inputs"),
         ({"inputs": [1]}, "inputs is a list"),
     ],
 )
@@ -263,3 +275,106 @@ def test_linearise_refuses_another_tape():
     other = get_target("reference").forward(*case.forward_arguments())
     with pytest.raises(InputError, match="needs the tape of a forward of target plain"):
         PLAIN.linearise(other.tape)
+
+
+def test_a_layer_is_refused_by_name():
+    case = small_case()
+    with pytest.raises(InputError, match="Recurrent is a layer; an online algorithm takes a cell"):
+        run("rtrl", PLAIN, Recurrent("lstm", 3), case.params, case.x, case.dy)
+
+
+@pytest.mark.parametrize("target", [None, "cpu", object()])
+def test_what_is_no_target(target):
+    case = small_case()
+    with pytest.raises(InputError, match=r"target is .*; needs an object, as get_target makes it"):
+        run("rtrl", target, case.cell, case.params, case.x, case.dy)
+
+
+def test_parameters_prepared_for_another_cell():
+    case = small_case("gru")
+    for cell in ("lstm", "lstm[projection=true]"):  # the latter has a width more
+        with pytest.raises(InputError, match=r"were prepared for gru, not for lstm"):
+            Online("rtrl", PLAIN, cell, PLAIN.prepare("gru", case.params), 2)
+    one = Online("rtrl", PLAIN, "gru", case.params, 2)
+    with pytest.raises(InputError, match="were prepared for li_gru, not for gru"):
+        one.replace(PLAIN.prepare("li_gru", random_case("li_gru", I=2, H=3).params))
+
+
+class Steps:
+    """The plain target, counting its forward calls."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __getattr__(self, name):
+        return getattr(PLAIN, name)
+
+    def forward(self, *arguments):
+        self.calls += 1
+        return PLAIN.forward(*arguments)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"dstate": {"k": np.zeros((2, 3))}}, "unknown dstate"),
+        ({"dstate": {"h": np.zeros((1, 3))}}, "dstate h has shape"),
+        ({"upstream": np.zeros((4, 2, 3), np.float32)}, "upstream has dtype float32"),
+        ({"upstream": None}, "upstream has dtype object"),
+        ({"x": np.zeros((4, 2, 2), np.float32)}, "x has dtype float32"),
+        ({"inputs": {"mask": np.zeros((4, 2))}}, "takes no inputs"),
+    ],
+)
+def test_nothing_runs_where_something_is_wrong(change, message):
+    case, target = small_case(), Steps()
+    given = {"x": case.x, "upstream": case.dy} | change
+    with pytest.raises(InputError, match=message):
+        run("rtrl", target, case.cell, case.params, **given)
+    assert target.calls == 0
+
+
+@pytest.mark.parametrize(
+    "upstream, message",
+    [
+        (lambda t, y: (1.0, y, y), "upstream gave 3 values; needs dy or"),
+        (lambda t, y: None, r"upstream gave no dy for step 0; needs \(2, 3\)"),
+        (lambda t, y: (1.0, None), "upstream gave no dy for step 0"),
+    ],
+)
+def test_what_an_upstream_must_not_give(upstream, message, online):
+    with pytest.raises(InputError, match=message):
+        online.run("rtrl", small_case(), upstream=upstream)
+
+
+def test_an_input_may_be_left_out_as_none(online):
+    case = random_case("clockwork", T=3, B=2, I=2, H=4, seed=1, ragged=False)
+    (name,) = [one.name for one in get_cell("clockwork").spec.inputs]
+    want = online.run("rtrl", case, inputs=None)
+    online.assert_same(online.run("rtrl", case, inputs={name: None}).params, want.params)
+    one = Online("rtrl", PLAIN, case.cell, case.params, 2, case.state)
+    np.testing.assert_array_equal(one.step(case.x[0], {name: None}), want.y[0])
+
+
+@pytest.mark.parametrize("make", [UORO, KFRTRL, OK, ForwardGradient])
+@pytest.mark.parametrize(
+    "signs", [lambda shape: np.ones(7), lambda shape: 1.0, lambda shape: np.full(shape, 0.5)]
+)
+def test_signs_are_checked(make, signs, online):
+    """Broadcast over a batch, or of another size than 1, they would bias the mean."""
+    with pytest.raises(InputError, match=r"signs gave .* need 1 or -1 in the shape"):
+        online.run(make(signs=signs), small_case())
+
+
+def test_sparse_is_a_truth():
+    with pytest.raises(InputError, match="sparse is 'no'; needs True or False"):
+        SnAp(1, sparse="no")
+
+
+@pytest.mark.parametrize("power", [-60, 60])
+def test_scales_balance_beyond_the_squares_of_float32(power):
+    """Norms of 10^±24 are numbers of float32; their squares are not."""
+    large = np.full((2, 3), 1.5, np.float32) * np.float32(2.0) ** (power + 20)
+    small = np.full((2, 3), 1.5, np.float32) * np.float32(2.0) ** power
+    got = balance(large, small)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, 2.0**10, rtol=1e-6)
