@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnbench.cells import get_cell
 from rnnbench.checks import as_array, check_inputs, check_lengths, infer_sizes
-from rnnbench.errors import InputError
+from rnnbench.errors import InputError, shown
 from rnnbench.layers.layer import Layer
 from rnnbench.layers.sums import Total
 from rnnbench.problem import Prepared
@@ -40,6 +40,8 @@ class CellChunks:
         sizes = params.sizes if prepared else infer_sizes(built, params, size)
         # over the whole sequence: a default such as the step's number must not start anew
         self.inputs = check_inputs(built, inputs, T, B, sizes, x.dtype)
+        if not prepared and hasattr(target, "prepare"):  # once for all chunks
+            self.params = target.prepare(built, params)
 
     def forward(self, t0: int, t1: int, state, keep: bool, rows: slice = EVERY_ROW) -> Chunk:
         """Run these steps of these sequences from ``state``, which has these rows alone."""
@@ -101,6 +103,8 @@ def chunks_of(target, cell, params, x, lengths, inputs, whole: bool) -> CellChun
 
     whole: there will be one chunk of all T.
     """
+    if not hasattr(target, "forward"):
+        raise InputError(f"target is {shown(target)}; needs one that get_target gives")
     if isinstance(cell, Layer):
         return LayerChunks(target, cell, params, x, lengths, inputs, whole)
     return CellChunks(target, cell, params, x, lengths, inputs)

@@ -7,6 +7,7 @@ import numpy as np
 
 from rnnbench.errors import InputError
 from rnnbench.gradients.chunks import Upstream, check_sequence, chunks_of
+from rnnbench.gradients.ends import check_ends
 from rnnbench.gradients.schedule import Backward, Forward, Save, Step, check_schedule, uses
 from rnnbench.layers.layer import Layer
 from rnnbench.spec import Cell
@@ -69,7 +70,9 @@ def run(
     schedule = check_schedule(schedule, T)
     whole = all((s.t0, s.t1) == (0, T) for s in schedule if isinstance(s, Forward))
     chunks = chunks_of(target, cell, params, x, lengths, inputs, whole)
-    going = _Going(chunks, Upstream(upstream, T), schedule, state, dstate, through)
+    wanted = Upstream(upstream, T)
+    check_ends(chunks, upstream, dstate)
+    going = _Going(chunks, wanted, schedule, state, dstate, through)
     for place, step in enumerate(schedule):
         if isinstance(step, Forward):
             going.forward(step)
@@ -154,6 +157,10 @@ class _Going:
         return gradient
 
     def put_dx(self, t0: int, t1: int, dx: np.ndarray) -> None:
+        if self.dx is None and (t0, t1) == (0, self.T):
+            self.dx = dx  # nobody else's: a copy would need the memory twice
+            self.crossed[:] = True
+            return
         if self.dx is None:
             self.dx = np.zeros((self.T, *dx.shape[1:]), dx.dtype)
         if self.crossed[t0:t1].any():

@@ -234,6 +234,29 @@ def test_what_is_not_scored_is_not_looked_at(kind, at, reduction, weighting):
     assert not dirty.dlogits[padding | off].any()
 
 
+@EVERY_KIND
+@EVERY_PLACE
+@EVERY_REDUCTION
+@EVERY_WEIGHT
+def test_empty_sequences_among_others_are_as_if_left_out(kind, at, reduction, weighting):
+    """Bit for bit: nobody gets the label or the weight of another."""
+    logits, labels = logits_case(kind, at)
+    weights, lengths = some_weights(weighting, at), np.array([0, 3, 0, 5])
+    got = loss_on_logits(kind, logits, labels, lengths, at, reduction, weights)
+    there = lengths > 0
+
+    def of(values):
+        return values[:, there] if at == "every" else values[there]
+
+    rest = lengths[there], at, reduction, None if weights is None else of(weights)
+    want = loss_on_logits(kind, logits[:, there], of(labels), *rest)
+    assert got.loss == want.loss
+    np.testing.assert_array_equal(got.dlogits[:, there], want.dlogits)
+    assert not got.dlogits[:, ~there].any()
+    slow = reference_loss(kind, logits, labels, lengths, at, reduction, weights)
+    assert_close(got, slow)
+
+
 def count_padding(lengths, T, *rest):
     return original(np.full_like(lengths, T), T, *rest)
 

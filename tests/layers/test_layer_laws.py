@@ -188,6 +188,34 @@ def test_without_a_tape_and_in_any_layout(layer):
         np.testing.assert_array_equal(odd.state[name], run.state[name])
 
 
+def turned_round(values):
+    """The same numbers, lying in memory in the reverse order of time and of units."""
+    return values[::-1, :, ::-1].copy()[::-1, :, ::-1]
+
+
+@EVERY_LAYER
+@EVERY_LENGTH
+def test_inside_x_and_dy_have_any_layout(layer, lengths):
+    """Bit for bit, and what the tape keeps of them is its own: so layers hand each other views."""
+    case, target = case_of(layer, lengths), get_target("plain")
+    want = run_layer_case(case, target)
+    wanted = layer.inputs(T, B, I)
+    x, dy = turned_round(case.x), turned_round(case.dy)
+    if lengths is not None:
+        dy[np.arange(T)[:, None] >= case.lengths] = 0
+    given = {
+        name: turned_round(v) if wanted[name].per_step and v.ndim == 3 else v
+        for name, v in case.inputs.items()
+    }
+    assert not x.flags.c_contiguous and not dy.flags.c_contiguous
+    run = layer.run(target, case.params, x, case.state, case.lengths, dict(given), True)
+    for array in (x, *given.values()):
+        array[...] = np.nan
+    back = layer.run_backward(run.tape, dy, case.dstate)
+    for name, value in result_arrays(run, back).items():
+        np.testing.assert_array_equal(value, want[name], err_msg=name)
+
+
 @pytest.mark.parametrize("name", [n for n, layer in LAYERS.items() if layer.causal])
 def test_a_causal_layer_goes_on_from_its_states(name):
     layer, target = LAYERS[name], get_target("plain")
