@@ -242,6 +242,7 @@ def run_pool(units: list[Unit], plant: str, workers: int, simulate: bool) -> Ite
         waiting = [pool.submit(run_unit, unit, plant) for unit in units]
         for future in as_completed(waiting):
             yield future.result()
+        pool.shutdown()  # or a worker may end after what it talks to
     except BrokenProcessPool:
         return
     finally:

@@ -54,7 +54,7 @@ class Bidirectional(Layer):
         """InputError for what is no layer and for an unknown merge; at the first call, for widths
         that differ where the merge is not concat."""
         pair = check_layer("forward", forward), check_layer("backward", backward)
-        if merge not in MERGES:
+        if not isinstance(merge, str) or merge not in MERGES:
             raise unknown("merge", merge, MERGES)
         object.__setattr__(self, "directions", pair)
         object.__setattr__(self, "merge", merge)

@@ -62,7 +62,7 @@ class FeedForward(Layer):
                 f"{len(sizes)} layers"
             )
         for name in names:
-            if name not in ACTIVATIONS:
+            if not isinstance(name, str) or name not in ACTIVATIONS:
                 raise unknown("activation", name, ACTIVATIONS)
         object.__setattr__(self, "sizes", sizes)
         object.__setattr__(self, "activation", tuple(names))

@@ -26,7 +26,8 @@ class Array(NamedTuple):
     ``draw``, where there is one, to the values that are allowed (a mask's 0 and 1).
 
     Of an input only: per_step: its first axis is time, to be cut and reversed with x; False where
-    all steps share it. default(dtype): what a call takes that gives none.
+    all steps share it. default(dtype): what a call takes that gives none. needed: a call that
+    gives none is an error.
     """
 
     shape: tuple[int, ...]
@@ -35,6 +36,7 @@ class Array(NamedTuple):
     draw: Callable[[np.ndarray], np.ndarray] | None = None
     per_step: bool = True
     default: Callable[[np.dtype], np.ndarray] | None = None
+    needed: bool = False
 
 
 class Result(NamedTuple):
@@ -216,7 +218,8 @@ def named(
 ) -> Arrays:
     """The arrays by name, in canonical order; InputError for an unknown name or a wrong shape.
 
-    zeros: a missing one is zero; optional: it stays missing; else it is an error.
+    zeros: a missing one is zero; optional: it stays missing, unless it is needed; else it is an
+    error.
     """
     given = {} if given is None and (zeros or optional) else given
     if not isinstance(given, Mapping):
@@ -229,7 +232,7 @@ def named(
         value = given.get(name)
         if value is None and zeros:
             found[name] = np.zeros(array.shape, dtype)
-        elif value is None and not optional:
+        elif value is None and (array.needed or not optional):
             raise InputError(f"{kind} {name} is missing; needs an array of shape {array.shape}")
         elif value is not None:
             value = check_array(f"{kind} {name}", value, None, dtype)

@@ -63,7 +63,8 @@ class Recurrent(Layer):
         sizes, found = self.sizes(input_size), {}
         for i in self.cell.spec.inputs:
             default = functools.partial(i.made, 0, T, B, sizes) if i.default else None
-            found[i.name] = Array(i.shape(T, B, sizes), draw=i.draw, default=default)
+            shape, needed = i.shape(T, B, sizes), i.default is None
+            found[i.name] = Array(shape, draw=i.draw, default=default, needed=needed)
         return found
 
     def run(self, target, params, x, state, lengths, inputs, keep: bool) -> Result:
@@ -95,7 +96,8 @@ class Recurrent(Layer):
 
     @classmethod
     def from_settings(cls, cell: str, hidden_size: int, options=None, widths=None) -> "Recurrent":
-        options, widths = options or {}, widths or {}
+        options = {} if options is None else options
+        widths = {} if widths is None else widths
         if not isinstance(cell, str) or not isinstance(options, Mapping):
             given = f"cell {shown(cell)} with options {shown(options)}"
             raise InputError(f"{given}; needs a name and a mapping option -> value")

@@ -56,7 +56,7 @@ class Stack(Layer):
         if not self.layers:
             raise InputError("layers is empty; a stack needs at least one")
         layers = tuple(check_layer(f"layer {l}", layer) for l, layer in enumerate(self.layers))
-        if self.masks not in MASKS:
+        if not isinstance(self.masks, str) or self.masks not in MASKS:
             raise unknown("masks", self.masks, MASKS)
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "residual", check_flags(self.residual, len(layers)))
