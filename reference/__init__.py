@@ -2,7 +2,7 @@
 
 Runs on float32, float64, complex128 (complex-step derivatives) and object arrays of flint.arb
 balls (rigorous enclosures). Imports NumPy and itself only, and shares no code with `rnnbench`.
-Here stand a target's three calls (forward, which always leaves a tape, backward and matmul), full
+Here stand a target's three calls (forward, backward and matmul), full
 and cut gradients, losses and clips. In modules of their own:
 
   layers           networks of layers: stacked, bidirectional, feed-forward

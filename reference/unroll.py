@@ -57,6 +57,7 @@ def forward(
     state: Mapping[str, np.ndarray] | None = None,
     lengths: np.ndarray | None = None,
     inputs: Mapping[str, np.ndarray] | None = None,
+    tape: bool = True,
 ) -> Forward:
     """Run a cell over x (T,B,I).
 
@@ -64,6 +65,7 @@ def forward(
     state    state name -> (B,width), the initial states; zeros where None or missing
     lengths  (B,) integers in 0..T; None: all T
     inputs   input name -> (T,B,width) or (T,B), for a cell whose steps are given more than x
+    tape     keep what `backward` needs; else the result's tape is None
     All arrays share one dtype: float32, float64, complex128, or object (balls); it is kept.
     Inputs are never written to. Raises ValueError on anything else.
     """
@@ -96,8 +98,9 @@ def forward(
             y[t, rows] = new[cell.output]
         for name in cell.states:
             states[name][t + 1] = now[name]
-        steps.append((rows, cache))
-    return Forward(y, states, Tape(cell, params, x.shape, sizes, steps))
+        if tape:
+            steps.append((rows, cache))
+    return Forward(y, states, Tape(cell, params, x.shape, sizes, steps) if tape else None)
 
 
 def backward(
