@@ -133,7 +133,8 @@ def transformed(cell: Cell, dtype, direction: str, params: Mapping) -> Mapping:
         if p.transform:
             blocks = np.split(params[p.name], len(p.gates))
             mapped = [getattr(p.transform, direction)(block) for block in blocks]
-            changed[p.name] = np.concatenate(mapped).astype(dtype, copy=False)
+            # NumPy may give M − Mᵀ columns first (of large M it does)
+            changed[p.name] = np.ascontiguousarray(np.concatenate(mapped), dtype)
     return {**params, **changed} if changed else params
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rnnbench import get_target
+from rnnbench import cell_names, get_cell, get_target
 from rnnbench.conformance.features import representatives
 from rnnbench.conformance.kernel_checks import everything
 from rnnbench.cpu.target import frame_of
@@ -202,3 +202,17 @@ def test_matmul(M, K, N, dtype):
     assert got.dtype == dtype
     # a sum of K products rounds at most K times (Higham 2002, section 3.1)
     assert np.abs(got - want).max() <= K * np.finfo(dtype).eps * (np.abs(a) @ np.abs(b)).max()
+
+
+TRANSFORMED = [n for n in cell_names() if any(p.transform for p in get_cell(n).spec.parameters)]
+
+
+@pytest.mark.parametrize("cell", TRANSFORMED)
+def test_large_transformed_matrices(cell):
+    """From 256 KB on NumPy computes M − Mᵀ in place of a temporary, and gives it columns first."""
+    case = random_case(cell, T=2, B=1, I=3, H=256, dtype=np.float32, seed=5, ragged=False)
+    got, want = (everything(get_target(name), case) for name in ("cpu", "plain"))
+    for name, value in want.items():
+        assert got[name].flags.c_contiguous, name
+        # a sum of 256 products, each rounded: 256 eps
+        assert np.abs(got[name] - value).max() <= 3e-5 * max(1, np.abs(value).max()), name

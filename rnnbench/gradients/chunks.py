@@ -28,6 +28,12 @@ class Chunk(NamedTuple):
     tape: Any
 
 
+def within(lengths: np.ndarray, t0: int, t1: int, rows: slice) -> np.ndarray | None:
+    """How many of the steps [t0,t1) each of these sequences has; None where all have all."""
+    inside = np.clip(lengths[rows] - t0, 0, t1 - t0)
+    return None if inside.min() == t1 - t0 else inside
+
+
 class CellChunks:
     """The chunks of x (T,B,I) for a cell. InputError for wrong lengths, parameters or inputs."""
 
@@ -45,7 +51,7 @@ class CellChunks:
 
     def forward(self, t0: int, t1: int, state, keep: bool, rows: slice = EVERY_ROW) -> Chunk:
         """Run these steps of these sequences from ``state``, which has these rows alone."""
-        inside = np.clip(self.lengths[rows] - t0, 0, t1 - t0)
+        inside = within(self.lengths, t0, t1, rows)
         now = {name: values[t0:t1, rows] for name, values in self.inputs.items()}
         x = self.x[t0:t1, rows]
         found = self.target.forward(self.cell, self.params, x, state, inside, now, tape=keep)
@@ -82,7 +88,7 @@ class LayerChunks:
 
     def forward(self, t0: int, t1: int, state, keep: bool, rows: slice = EVERY_ROW) -> Chunk:
         """As of ``CellChunks``."""
-        inside = np.clip(self.lengths[rows] - t0, 0, t1 - t0)
+        inside = within(self.lengths, t0, t1, rows)
         now = {
             name: values[t0:t1, rows] if name in self.per_step else values[rows]
             for name, values in self.inputs.items()

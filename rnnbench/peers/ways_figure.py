@@ -30,7 +30,7 @@ class Group(NamedTuple):
 
 
 GROUPS = {
-    "checkpointing": Group("full", ("sqrt", "optimal"), (square(20_000, 4, 64),)),
+    "checkpointing": Group("full", ("sqrt", "optimal"), (square(20_000, 8, 128),)),
     "online": Group("bptt", ("rtrl",), tuple(square(20, 1, H) for H in (8, 16, 32, 64))),
     "scan": Group("bptt", ("scan",), tuple(square(T, 4, 64) for T in (100, 1000, 10_000))),
     "stacked": Group("one after the other", ("stack",), LAYERS),
