@@ -40,8 +40,13 @@ def as_array(name: str, value) -> np.ndarray:
         raise InputError(f"{name} is no array: its parts differ in shape") from error
 
 
-def check_array(name: str, value, ndim: int | None = None, dtype=None) -> np.ndarray:
-    """A C-contiguous float array, or an InputError that names it. Never copies needlessly."""
+def check_array(
+    name: str, value, ndim: int | None = None, dtype=None, by_rows: bool = False
+) -> np.ndarray:
+    """A C-contiguous float array, or an InputError that names it. Never copies needlessly.
+
+    by_rows: it is enough that the numbers of its last axis lie side by side.
+    """
     array = as_array(name, value)
     if array.dtype not in NUMBERS:  # a foreign byte order is not in it either
         raise InputError(f"{name} has dtype {array.dtype}; allowed: {', '.join(DTYPES)}")
@@ -49,6 +54,8 @@ def check_array(name: str, value, ndim: int | None = None, dtype=None) -> np.nda
         raise InputError(f"{name} has dtype {array.dtype}, the parameters have {dtype}; give one")
     if ndim is not None and array.ndim != ndim:
         raise InputError(f"{name} has {array.ndim} dimensions {array.shape}; needs {ndim}")
+    if by_rows and array.ndim and array.strides[-1] == array.itemsize:
+        return array
     # ascontiguousarray would turn a 0-d scalar into a vector
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 

@@ -87,14 +87,15 @@ def check_prepared(cell: Cell, ready: Prepared, x: np.ndarray) -> None:
 
 
 def check_problem(
-    cell, params, x, state=None, lengths=None, inputs=None, copies: bool = True
+    cell, params, x, state=None, lengths=None, inputs=None, copies: bool = True, by_rows=False
 ) -> Problem:
     """Check a call of ``forward``; InputError with one line for anything wrong.
 
     copies: of the parameters and of x, for a target whose tape would hold the caller's arrays.
+    by_rows: for a target that takes any x whose rows are contiguous.
     """
     cell = get_cell(cell)
-    x = check_array("x", x, 3)
+    x = check_array("x", x, 3, by_rows=by_rows)
     T, B, input_size = x.shape
     if 0 in x.shape:
         letter = "TBI"[x.shape.index(0)]
@@ -117,16 +118,18 @@ def check_problem(
     return Problem(cell, sizes, T, B, x.dtype, params, x, state, inputs, lengths, valid)
 
 
-def check_upstream(problem: Problem, dy, dstate) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def check_upstream(
+    problem: Problem, dy, dstate, by_rows: bool = False
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Check a call of ``backward``: dy (T,B,H) and every state's gradient.
 
-    dy is the caller's own array where it is C-contiguous, and holds anything in padding: a target
-    looks at it in steps that count, and nowhere else.
+    dy is the caller's own array where it is C-contiguous (by_rows: where its rows are), and holds
+    anything in padding: a target looks at it in steps that count, and nowhere else.
     """
     shape = (problem.T, problem.B, problem.output_size)
     if dy is None:
         dy = np.zeros(shape, problem.dtype)
-    dy = check_array("dy", dy, 3, problem.dtype)
+    dy = check_array("dy", dy, 3, problem.dtype, by_rows)
     if dy.shape != shape:
         raise InputError(f"dy has shape {dy.shape}; needs {shape}")
     return dy, check_states("dstate", problem.cell, dstate, problem.B, problem.sizes, problem.dtype)

@@ -46,6 +46,7 @@ class Target:
     Tape: type  # what this target's forward leaves; has ``problem``
     dtypes: tuple[str, ...] = DTYPES
     copies = True
+    by_rows = False  # it takes any x and dy whose rows are contiguous (``check_array``)
 
     def prepare(self, cell: str | Cell, params: Mapping) -> Prepared:
         """Parameters to be given to this target's ``forward`` many times, in place of the arrays.
@@ -80,7 +81,7 @@ class Target:
         ready = params if isinstance(params, Prepared) else None
         if ready is not None and ready.target is not self:
             raise InputError(f"parameters prepared by another target; this one is {self.name}")
-        problem = check_problem(cell, params, x, state, lengths, inputs, self.copies)
+        problem = check_problem(cell, params, x, state, lengths, inputs, self.copies, self.by_rows)
         if ready is None:
             used = self.used(problem.cell, problem.dtype, problem.params)
             problem = replace(problem, params=used) if used is not problem.params else problem
@@ -97,7 +98,8 @@ class Target:
         """
         self.check_tape(tape)
         problem: Problem = tape.problem
-        return self.trained(problem, self.run_backward(tape, *check_upstream(problem, dy, dstate)))
+        upstream = check_upstream(problem, dy, dstate, self.by_rows)
+        return self.trained(problem, self.run_backward(tape, *upstream))
 
     def check_tape(self, tape) -> None:
         """InputError unless a forward of such a target left it."""

@@ -216,3 +216,19 @@ def test_large_transformed_matrices(cell):
         assert got[name].flags.c_contiguous, name
         # a sum of 256 products, each rounded: 256 eps
         assert np.abs(got[name] - value).max() <= 3e-5 * max(1, np.abs(value).max()), name
+
+
+@pytest.mark.parametrize("sizes", [{"B": 1}, {"T": 1}, {"T": 1, "B": 1}, {}])
+@pytest.mark.parametrize("turn", [lambda a: a, lambda a: a[::-1], lambda a: a[:, ::-1]])
+def test_x_and_dy_of_any_strides(sizes, turn):
+    """Reversed, spread out, and with an axis of length 1, whose stride says nothing."""
+    case = random_case("gru", **({"T": 9, "B": 5} | sizes), I=5, H=16, dtype=np.float32, seed=3)
+    whole = replace(case, x=turn(case.x).copy(), dy=turn(case.dy).copy())
+    wide = [np.repeat(a, 2, axis=1)[:, ::2] for a in (case.x, case.dy)]
+    variants = [(case.x, case.dy), wide]
+    if sizes.get("B") == 1:
+        variants.append([np.ascontiguousarray(a[:, 0])[:, None] for a in (case.x, case.dy)])
+    want = everything(get_target("cpu"), whole)
+    for x, dy in variants:
+        got = everything(get_target("cpu"), replace(case, x=turn(x), dy=turn(dy)))
+        assert same_bits(got, want)

@@ -129,11 +129,10 @@ def group_product(table, here, run, g, groups, a, a_row, local, rows):
 
 
 @device
-def inputs(table, k, lo, hi, t, local, rows):
-    """What the slots of the units [lo,hi) have before the recurrence, for rows from step t on."""
+def inputs(table, k, lo, hi, x0, x_row, local, rows):
+    """What the slots of the units [lo,hi) have before the recurrence, for rows of x from x0 on."""
     here, ROWS = stage_row(table, k), word(table, at.ROWS)
     Q, line = word(here, at.Q), word(here, at.LINE)
-    x_row = word(table, at.X_ROW)
     g0, g1 = lo // Q, -(-hi // Q)
     for g in range(g0, g1):
         if word(here, at.FILL):
@@ -143,30 +142,34 @@ def inputs(table, k, lo, hi, t, local, rows):
     for i in range(word(table, at.INPUT_RUNS)):
         run = run_row(table, i)
         if word(run, at.OF_STAGE) == k:
-            x = word(table, at.X) + t
-            group_product(table, here, run, g0, g1 - g0, x, x_row, local, rows)
+            group_product(table, here, run, g0, g1 - g0, x0, x_row, local, rows)
     for g in range(g0, g1):
         for place in range(word(here, at.SLOTS)):
             if word(here, at.COPIES) >> place & 1:
                 for v in range(Q):
                     if g * Q + v < word(here, at.VECTORS):
                         to = word(here, at.GATES) + (g * ROWS + local) * line
-                        x = word(table, at.X) + t + (g * Q + v) * VECTOR
+                        x = x0 + (g * Q + v) * VECTOR
                         to += (place * Q + v) * VECTOR
                         move(table, moves.ADD_ROWS, to, line, x, x_row, rows, 0, 0)
 
 
 @device
-def keep_x(table, first, rows, part, parts):
+def keep_x(table, t0, rows, part, parts):
     """A thread's share of the tape's copy of x, whose rows are whole vectors."""
     if word(table, at.KEPT_X):
-        r0, r1 = rows * part // parts, rows * (part + 1) // parts
+        r, r1, B = rows * part // parts, rows * (part + 1) // parts, word(table, at.B)
         row, x_row = word(table, at.KEPT_X_ROW), word(table, at.X_ROW)
-        move(
-            table, moves.COPY_ROWS, word(table, at.KEPT_X) + (first + r0) * row, row,
-            word(table, at.X) + (first + r0) * x_row, x_row, r1 - r0,
-            x_row * word(table, at.LANES) // VECTOR, 1,
-        )  # fmt: skip
+        while r < r1:
+            n = r1 - r
+            if word(table, at.APART):
+                n = min(n, B - r % B)
+            x = word(table, at.X) + (t0 + r // B) * word(table, at.X_T) + r % B * x_row
+            move(
+                table, moves.COPY_ROWS, word(table, at.KEPT_X) + (t0 * B + r) * row, row,
+                x, x_row, n, word(table, at.X_COUNT), 1,
+            )  # fmt: skip
+            r += n
 
 
 @Kernel
@@ -177,7 +180,10 @@ def forward(kind, table, part):
     parts, barriers = row_parts * unit_parts, word(table, at.BARRIERS)
     row_part, unit_part, b0, b1 = own_rows(table, part)
     runs, input_runs = word(table, at.RUNS), word(table, at.INPUT_RUNS)
-    stages, x_row = word(table, at.STAGES), word(table, at.X_ROW)
+    stages, x, x_row = word(table, at.STAGES), word(table, at.X), word(table, at.X_ROW)
+    apart = word(table, at.APART)
+    if apart:  # its steps do not lie one after the other: the copy's do
+        x, x_row = word(table, at.KEPT_X), word(table, at.KEPT_X_ROW)
     if word(table, at.PACK):
         for i in range(runs):
             pack_panels(table, run_row(table, i), part, parts)
@@ -187,15 +193,18 @@ def forward(kind, table, part):
     barrier(barriers, parts)
     for block in range(word(table, at.BLOCKS)):
         t0, t1 = block * steps, min(T, (block + 1) * steps)
-        keep_x(table, t0 * B, (t1 - t0) * B, part, parts)
+        keep_x(table, t0, (t1 - t0) * B, part, parts)
+        if apart:
+            barrier(barriers, parts)
         for k in range(stages):
             lo, hi = own_units(table, word(stage_row(table, k), at.VECTORS), unit_part, unit_parts)
             if row_parts == 1:
-                inputs(table, k, lo, hi, t0 * B * x_row, 0, (t1 - t0) * B)
+                inputs(table, k, lo, hi, x + t0 * B * x_row, x_row, 0, (t1 - t0) * B)
             else:
                 for t in range(t0, t1):
                     first = t * B + b0
-                    inputs(table, k, lo, hi, first * x_row, first - t0 * B, b1 - b0)
+                    x0 = x + first * x_row
+                    inputs(table, k, lo, hi, x0, x_row, first - t0 * B, b1 - b0)
         for t in range(t0, t1):
             local = (t - t0) * B
             for k in range(stages):

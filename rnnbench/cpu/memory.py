@@ -13,7 +13,9 @@ BYTE = ctypes.c_char
 
 
 def address(array: np.ndarray) -> int:
-    """Where an array of at least one element begins."""
+    """Where an array's first element lies, of at least one."""
+    if not array.flags.c_contiguous:
+        return array.__array_interface__["data"][0]
     try:
         return ctypes.addressof(BYTE.from_buffer(array))
     except TypeError:  # it is read-only: the slow way

@@ -138,7 +138,7 @@ class Stage:
         for j in self.states:
             loads.append(f"fetch(kind, {self.gradient(j, 'now')})")
             if self.spec.state_names[j] == self.spec.output:
-                base = "word(table, at.DY) + t * B * dy_step + u * V"
+                base = "word(table, at.DY) + t * word(table, at.DY_T) + u * V"
                 self.text.array("dy", base, "word(table, at.DY_ROW)")
                 loads[-1] += " + fetch(kind, dy)"
         return "(" + "".join(f"{text}, " for text in loads) + ")"

@@ -11,7 +11,7 @@ from rnnbench.cpu.layout import BackwardLayout, ForwardLayout
 from rnnbench.cpu.matmul import matmul
 from rnnbench.cpu.memory import Block, Recycler, Scratch, address
 from rnnbench.cpu.slopes import linearise
-from rnnbench.cpu.table import GOES_ON, Base
+from rnnbench.cpu.table import APART, DY_ROW, DY_T, GOES_ON, X_ROW, X_T, Base
 from rnnbench.cpu.threads import available, team_of
 from rnnbench.cpu.tile import lanes
 from rnnbench.cpu.weights import read_sums, write_small
@@ -54,6 +54,7 @@ class CPUTarget(Target):
     name = "cpu"
     Tape = Tape
     copies = False
+    by_rows = True
 
     def __init__(self, threads: int | None = None):
         self.threads = available() if threads is None else check_count("threads", threads)
@@ -80,13 +81,20 @@ class CPUTarget(Target):
             bases = [0] * Base.PARAMETERS
             bases[Base.SOURCES], bases[Base.KEPT] = sources.address, kept.address
             bases[Base.WEIGHTS], bases[Base.SCRATCH] = weights.address, scratch.address
-            bases[Base.X], bases[Base.LENGTHS] = address(p.x), address(p.lengths)
+            # what copies x takes any rows, what only reads it rows one after the other
+            x = p.x if layout.x is not None else np.ascontiguousarray(p.x)
+            bases[Base.X], bases[Base.LENGTHS] = address(x), address(p.lengths)
             bases[Base.PANELS], bases[Base.BARRIERS] = panels.address, team.barriers
             if keep or not packed:
                 bases += [address(p.params[parameter.name]) for parameter in p.spec.parameters]
             else:
                 bases += [0] * len(p.spec.parameters)
-            team.run(layout.code, layout.table.at(bases, p.valid is not None))
+            table = layout.table.at(bases, p.valid is not None)
+            if layout.by_kernel:
+                table[X_T] = p.B * table[X_ROW]
+                if not x.flags.c_contiguous:  # else an axis of length 1 may have any stride
+                    table[X_T], table[X_ROW], table[APART] = *x.strides[:2], 1
+            team.run(layout.code, table)
         if ready is not None:
             ready.packed = weights, panels
         tape = Tape(p, layout, sources, kept, weights) if keep else None
@@ -174,6 +182,8 @@ class CPUTarget(Target):
             bases[Base.BARRIERS] = team.barriers
             table = layout.table.at(bases, p.valid is not None)
             table[GOES_ON] = goes_on
+            if not layout.padded_dy:
+                table[DY_T], table[DY_ROW] = dy.strides[:2]
             team.run(layout.code, table)
         initial = {
             name: running[j][p.T % 2, :, : frame.columns(j)].copy()
@@ -211,7 +221,7 @@ class Accumulator:
         if first is not None and self.alike(p) != self.alike(first):
             raise InputError("the parts of a sequence differ in cell, sizes, batch or dtype")
         self.problem, self.frame = p, tape.layout.frame
-        upstream = check_upstream(p, dy, dstate)
+        upstream = check_upstream(p, dy, dstate, by_rows=True)
         self.sums, x, initial = self.target.go_back(tape, *upstream, self.sums)
         return Gradients(None, x, initial)
 
