@@ -9,12 +9,17 @@ import numpy as np
 from rnnbench.cells import get_cell
 from rnnbench.conformance.comparisons import Result, compare
 from rnnbench.conformance.kernel_checks import Context
+from rnnbench.conformance.networks import (
+    NetworkProblem,
+    run_reference,
+    run_target,
+    wanted,
+)
 from rnnbench.conformance.tolerance import tolerance
 from rnnbench.layers.attention import Additive, Dot, General
 from rnnbench.layers.bidirectional import Bidirectional
-from rnnbench.layers.case import LayerCase, random_layer_case, result_arrays, run_layer_case
+from rnnbench.layers.case import result_arrays
 from rnnbench.layers.decoding import Bahdanau, InputFeeding, Luong
-from rnnbench.layers.describe import to_data
 from rnnbench.layers.encoder_decoder import EncoderDecoder
 from rnnbench.layers.feedback import Feedback
 from rnnbench.layers.feedforward import FeedForward
@@ -22,9 +27,7 @@ from rnnbench.layers.layer import Array, Gradients, Layer, joined, part, random_
 from rnnbench.layers.recurrent import Recurrent
 from rnnbench.layers.stack import Stack
 from rnnbench.target import reference_cell
-from rnnbench_reference import encoder_decoder as reference_pairs
 from rnnbench_reference import feedback as reference_feedback
-from rnnbench_reference import layers as reference_layers
 
 I, H = 4, 4  # equal, for cells that add x itself
 LENGTHS = (5, 0, 3)
@@ -55,71 +58,35 @@ def cast(arrays: dict) -> dict[str, np.ndarray]:
     return {name: value.astype(np.float64) for name, value in arrays.items()}
 
 
+def by_problem(c: Context, network, sizes: dict, ends: dict) -> tuple[dict, dict]:
+    """What the target and the reference give, of arrays drawn in the context's dtype."""
+    problem = NetworkProblem("check", network, sizes, ends)
+    arrays = drawn(c, 1, wanted(problem))
+    return run_target(problem, arrays, c.target), run_reference(problem, cast(arrays))
+
+
 def by_layer(make: Callable) -> Callable:
     def arrays(c: Context) -> tuple[dict, dict]:
-        layer = make(c.cell)
-        case = random_layer_case(layer, 5, 3, I, c.dtype, seed=16, lengths=LENGTHS)
-        return run_layer_case(case, c.target), layer_by_reference(case)
+        sizes = {"T": 5, "B": 3, "I": I}
+        return by_problem(c, make(c.cell), sizes, {"lengths": LENGTHS})
 
     return arrays
-
-
-def layer_by_reference(case: LayerCase) -> dict[str, np.ndarray]:
-    """The reference's arrays of a layer's case, in float64."""
-    x = case.x.astype(np.float64)
-    found = reference_layers.forward(
-        to_data(case.layer), cast(case.params), x, cast(case.state), case.lengths, cast(case.inputs)
-    )
-    dy = case.dy.astype(np.float64)
-    return result_arrays(found, reference_layers.backward(found.tape, dy, cast(case.dstate)))
 
 
 def drawn(c: Context, seed: int, arrays: dict[str, Array]) -> dict[str, np.ndarray]:
     return random_arrays(arrays, c.dtype, [17, seed])
 
 
-def by_pair(decoding, kind: str | None, score: str) -> Callable:
+def by_pair(decoding) -> Callable:
     def arrays(c: Context) -> tuple[dict, dict]:
-        T, S, B = 3, 4, 3
-        layer = Recurrent(c.cell, H)
+        B, layer = 3, Recurrent(c.cell, H)
         # a state as wide as the input has another width where the decoder is given more than x
         width = EncoderDecoder(layer, layer, {}, decoding).decoder_input(I, I)
         wider = layer.states(B, width)
         bridge = {n: n for n, s in layer.states(B, I).items() if s.shape == wider[n].shape}
         model = EncoderDecoder(layer, Recurrent(c.cell, H), bridge, decoding)
-        params = drawn(c, 1, model.parameters(I, I))
-        state = drawn(c, 2, model.states(B, I, I))
-        inputs = drawn(c, 3, model.inputs(S, T, B, I, I))
-        shapes = {"source": (S, B, I), "x": (T, B, I), "dy": (T, B, model.output_size(I, I))}
-        x = drawn(c, 4, {name: Array(shape) for name, shape in shapes.items()})
-        ends = {"source_lengths": np.array(SOURCE_LENGTHS), "lengths": np.array([3, 0, 2])}
-        run = model.forward(
-            c.target, params, x["source"], x["x"], state=state, inputs=inputs, **ends
-        )
-        dstate = drawn(c, 5, {name: Array(value.shape) for name, value in run.state.items()})
-        grads = model.backward(run.tape, x["dy"], dstate)
-
-        wide, slow_cell = cast(x), reference_cell(c.cell)
-        slow = reference_pairs.forward(
-            slow_cell,
-            slow_cell,
-            cast(params),
-            wide["source"],
-            wide["x"],
-            state=cast(state),
-            bridge={n: (n,) for n in bridge},
-            attention=kind,
-            score=score,
-            inputs=cast(inputs),
-            **ends,
-        )
-        back = reference_pairs.backward(slow.tape, wide["dy"], part(cast(dstate), "decoder"))
-        got = result_arrays(run, grads) | {"dsource": grads.source}
-        want = result_arrays(slow._replace(state=joined({"decoder": slow.state})), back)
-        want["dsource"] = back.source
-        if decoding is not None:
-            got["weights"], want["weights"] = run.weights, slow.weights
-        return got, want
+        ends = {"lengths": (3, 0, 2), "source_lengths": SOURCE_LENGTHS}
+        return by_problem(c, model, {"T": 3, "S": 4, "B": B, "I": I, "J": I}, ends)
 
     return arrays
 
@@ -153,10 +120,10 @@ def fed_arrays(run, grads) -> dict[str, np.ndarray]:
 
 
 PAIRS = {
-    "encoder-decoder": by_pair(None, None, "additive"),
-    "additive attention": by_pair(Bahdanau(Additive(3)), "bahdanau", "additive"),
-    "dot attention": by_pair(Luong(Dot(), 3), "luong", "dot"),
-    "input feeding": by_pair(InputFeeding(General(), 3), "feeding", "general"),
+    "encoder-decoder": by_pair(None),
+    "additive attention": by_pair(Bahdanau(Additive(3))),
+    "dot attention": by_pair(Luong(Dot(), 3)),
+    "input feeding": by_pair(InputFeeding(General(), 3)),
 }
 WIDER = ("additive attention", "input feeding")  # their decoder is given more than x
 NETWORKS = {

@@ -166,12 +166,16 @@ def pair_by_reference(problem: NetworkProblem, arrays: Arrays) -> Arrays:
         attention = type(net.attention).__name__.lower().replace("inputfeeding", "feeding")
         score = type(net.attention.attention).__name__.lower()
     cells = [reference_cell(layer.cell) for layer in (net.encoder, net.decoder)]
+    bridge = net.bridge
+    if bridge is not None:
+        bridge = {n: (one,) if isinstance(one, str) else tuple(one) for n, one in bridge.items()}
     found = reference_pairs.forward(
         *cells,
         part(arrays, "param"),
         arrays["source"],
         arrays["x"],
         state=part(arrays, "state"),
+        bridge=bridge,
         attention=attention,
         score=score,
         inputs=part(arrays, "input"),
@@ -198,6 +202,9 @@ def run_target(problem: NetworkProblem, arrays: Arrays, target) -> Arrays:
         if found.weights is not None:
             more["weights"] = found.weights
         return named(found.y, found.state, back, **more)
+    if problem.algorithm == FULL:
+        found = net.forward(target, params, x, state, ends["lengths"], inputs)
+        return named(found.y, found.state, net.backward(found.tape, dy, dstate))
     found = run(
         problem.schedule(), target, net, params, x, dy, state, ends["lengths"], dstate, inputs
     )

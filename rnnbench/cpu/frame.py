@@ -157,7 +157,7 @@ class SumsLayout:
     does not depend on T: a sequence may be gone through in parts, the last one first.
 
     places: of the gradients, by name. matrices: of each run's sum; it is the gradient itself where
-    the parameter has no other run and its rows are whole vectors, else it lies beside (``beside``).
+    the parameter has no other run and its rows are whole vectors, else it lies beside.
     biases: by slot, and units: by unit and sequence, of each stage.
     """
 
@@ -168,17 +168,15 @@ class SumsLayout:
         rows = [(run.parameter, gate) for run in f.plan.runs for gate in run.gates]
         self.shared = sorted({name for name, gate in rows if rows.count((name, gate)) > 1})
         self.matrices: list[Place] = []
-        self.beside: list[bool] = []
         padded: dict[str, Place] = {}
         for run in f.plan.runs:
             name, vectors = run.parameter, f.source_vectors(run.source)
             exact = vectors * lanes(f.dtype) == f.columns(run.source)
-            self.beside.append(not exact or name in self.shared)
             count = f.stages[run.stage].width * len(f.cell.spec.parameter(name).gates)
-            if not self.beside[-1]:
-                self.matrices.append(self.places[name])
-            elif name in self.shared:
+            if name in self.shared:
                 self.matrices.append(piece.add(count * vectors * VECTOR))
+            elif exact:
+                self.matrices.append(self.places[name])
             else:
                 if name not in padded:
                     padded[name] = piece.add(count * vectors * VECTOR)

@@ -71,9 +71,9 @@ def growth(
     return rows
 
 
-def memory_added(workload: Workload, threads: int) -> int | None:
-    """Bytes that a first call adds; None where that can't be measured."""
-    process = PeerProcess(PEERS[OURS], threads)
+def memory_added(workload: Workload, threads: int, module: str = PEERS[OURS]) -> int | None:
+    """Bytes that a first call adds, in a process of its own; None where that can't be measured."""
+    process = PeerProcess(module, threads)
     try:
         return (process.memory(workload) or {}).get("memory")
     except PeerError:

@@ -11,8 +11,8 @@ from rnnbench.errors import InputError
 from rnnbench.gradients.schedule import cost
 from rnnbench.peers import ways
 from rnnbench.peers.figures import Report, heading, in_turn, quotients, spread
+from rnnbench.peers.growth import memory_added
 from rnnbench.peers.memory import MEMORY
-from rnnbench.peers.process import PeerError, PeerProcess
 from rnnbench.peers.rounds import DISAGREES, FAILED, TIMED
 from rnnbench.peers.ways import SCHEDULES, Way
 from rnnbench.shapes import Shape, square
@@ -92,7 +92,7 @@ def group_rows(group: str, chosen: list[Way], threads: int, rounds: int) -> list
     parts = list(zip(*timed[len(fit) :], strict=True))
     for (way, row, _), own in zip(fit, timed, strict=False):
         row |= {"seconds": spread(own), "ratio": quotients(own, timed[0])}
-        row["memory"] = memory_added(way, threads)
+        row["memory"] = memory_added(way, threads, ways.__name__)
         if way.way in SCHEDULES:
             row["predicted"] = spread(ways.predicted(way, list(one)) for one in parts)
             steps = cost(SCHEDULES[way.way](way.shape.T))
@@ -109,14 +109,3 @@ def disagreement(way: Way, got: dict, expected: dict) -> str:
                    sizes).any():  # fmt: skip
             return f"{name} is off by up to {np.abs(got[name] - expected[name]).max():.1e}"
     return "" if got.keys() & expected.keys() else "no array in common"
-
-
-def memory_added(way: Way, threads: int) -> int | None:
-    """Bytes that a first call adds, in a process of its own; None where that can't be measured."""
-    process = PeerProcess(ways.__name__, threads)
-    try:
-        return (process.memory(way) or {}).get("memory")
-    except PeerError:
-        return None
-    finally:
-        process.close()

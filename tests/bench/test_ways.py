@@ -19,7 +19,7 @@ def quick(monkeypatch):
     """One call a timing, no pause, no further process."""
     monkeypatch.setattr("rnnbench.peers.timing.SECONDS", 0)
     monkeypatch.setattr(figures, "PAUSE", 0)
-    monkeypatch.setattr(ways_figure, "memory_added", lambda way, threads: 1_000_000)
+    monkeypatch.setattr(ways_figure, "memory_added", lambda way, threads, module: 1_000_000)
 
 
 def invoke(path, *arguments):
