@@ -26,10 +26,12 @@ def show_head(console: Console, head: dict) -> None:
 
 
 def table_of(title: str, *columns: str, left: int = 1) -> Table:
-    """``left``: how many columns hold words."""
+    """``left``: how many columns hold words. At least as wide as the title, which rich would else
+    fold."""
     table = Table(
-        title=escape(title), box=box.SIMPLE, padding=0, show_edge=False, title_justify="left"
-    )
+        title=escape(title), box=box.SIMPLE, padding=0, show_edge=False, title_justify="left",
+        min_width=len(title),
+    )  # fmt: skip
     for k, column in enumerate(columns):
         if k < left:
             table.add_column(column, overflow="fold")  # a variant's name may be long

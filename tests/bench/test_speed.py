@@ -14,7 +14,7 @@ from rnnbench import cell_names
 from rnnbench.commands import speed
 from rnnbench.errors import InputError
 from rnnbench.peers import figures, growth, ours, start
-from rnnbench.peers.figure_tables import show_cells
+from rnnbench.peers.figure_tables import show_cells, show_steps
 from rnnbench.peers.figures import Wide, heading, in_turn, slot_units
 from rnnbench.peers.speed import FIGURES
 from rnnbench.peers.timing import median_seconds
@@ -391,6 +391,17 @@ def test_the_names_of_variants_are_shown_whole(tmp_path):
         arguments = "--cell", cell, "--shape", SHAPE.name, "--rounds", 1, "--threads", 1
         lines = measured(tmp_path, figure, *arguments)[1].splitlines()
         assert any(line.startswith(cell + end) for line in lines)
+
+
+@pytest.mark.parametrize("us", [0.987, 1.0, 10.0, 123.0, 99999.0])
+def test_titles_are_shown_whole(us):
+    """However narrow the figures below them are."""
+    cell = "lstm[projection=True]"
+    spread = {"median": us, "low": us, "high": us}
+    row = {"cell": cell, "status": "timed", "shape": {"name": "T1B1H1"}, "gflops": us}
+    file = io.StringIO()
+    show_steps(Console(file=file, width=80), [{**row, "microseconds": spread}])
+    assert file.getvalue().startswith(f"{cell}, forward")
 
 
 @pytest.mark.parametrize(
