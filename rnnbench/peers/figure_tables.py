@@ -67,7 +67,7 @@ def span(spread: dict, scale: float = 1.0) -> str:
 
 
 def times(ratio: float) -> str:
-    return f"{ratio:.2f}"
+    return f"{ratio:.2f}" if ratio < 9.995 else digits(ratio)
 
 
 def show_cells(console: Console, rows: list[dict]) -> None:
