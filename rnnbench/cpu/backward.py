@@ -8,7 +8,15 @@ gradient of x (each thread some rows). Sums over time begin at the last step and
 
 import rnnbench.cpu.table as at
 from rnnbench.cpu import moves
-from rnnbench.cpu.forward import gate_rows, move, multiply, own_rows, own_units, run_row
+from rnnbench.cpu.forward import (
+    gate_rows,
+    grids,
+    move,
+    multiply,
+    own_rows,
+    own_units,
+    run_row,
+)
 from rnnbench.cpu.jit import Kernel, device, vector_bytes
 from rnnbench.cpu.native import barrier, invoke8, word
 from rnnbench.cpu.places import source_row, stage_row
@@ -167,6 +175,17 @@ def hand_out(table, run, part, parts):
 
 
 @device
+def hand_out_all(table, part, parts):
+    """A thread's share of what is done once all is summed."""
+    for i in range(word(table, at.RUNS)):
+        run = run_row(table, i)
+        if word(run, at.DW) != word(run, at.GRADIENT):
+            hand_out(table, run, part, parts)
+    if part == 0:
+        grids(table, word(table, at.AFTER), word(table, at.SUMS))
+
+
+@device
 def input_gradient(table, t0, r0, r1):
     """The gradient of x at the block's rows [r0,r1)."""
     B, ROWS, lanes = word(table, at.B), word(table, at.ROWS), word(table, at.LANES)
@@ -210,6 +229,9 @@ def backward(kind, table, part):
     row_part, unit_part, b0, b1 = own_rows(table, part)
     runs, input_runs = word(table, at.RUNS), word(table, at.INPUT_RUNS)
     stages, blocks = word(table, at.STAGES), word(table, at.BLOCKS)
+    if part == 0:
+        grids(table, 0, word(table, at.BEFORE if word(table, at.GOES_ON) else at.ONCE))
+    barrier(barriers, parts)
     for reverse in range(blocks):
         block = blocks - 1 - reverse
         t0, t1 = block * steps, min(T, (block + 1) * steps)
@@ -243,6 +265,13 @@ def backward(kind, table, part):
         for r in range(rows * part // parts, end, TALLEST):
             input_gradient(table, t0, r, min(end, r + TALLEST))
         barrier(barriers, parts)
-    for i in range(runs):
-        if word(run_row(table, i), at.DW) != word(run_row(table, i), at.GRADIENT):
-            hand_out(table, run_row(table, i), part, parts)
+    if part == 0:
+        grids(table, word(table, at.ONCE), word(table, at.AFTER))
+    if word(table, at.FINISH):
+        hand_out_all(table, part, parts)
+
+
+@Kernel
+def finish(kind, table, part):
+    """The parameters' gradients, from what ``backward`` summed without FINISH."""
+    hand_out_all(table, 0, 1)

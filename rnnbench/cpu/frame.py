@@ -184,7 +184,7 @@ class SumsLayout:
         self.biases = [piece.add(s.groups * s.line) for s in f.stages]
         first = piece.size
         self.units = [piece.add(s.vectors * f.B * s.units * VECTOR) for s in f.stages]
-        self.cleared = (first, piece.size - first)  # before the first part
+        self.cleared = Place(Base.GRADIENTS, first), piece.size - first  # before the first part
         self.size = piece.size
 
 

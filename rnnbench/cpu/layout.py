@@ -5,133 +5,21 @@ Only where its pieces of memory begin differs from call to call.
 """
 
 import rnnbench.cpu.table as at
-from rnnbench.cpu import moves, panels, pointwise
-from rnnbench.cpu.backward import backward
+from rnnbench.cpu import grids, pointwise
+from rnnbench.cpu.backward import backward, finish
 from rnnbench.cpu.celltype import cell_type
+from rnnbench.cpu.direction import Direction
 from rnnbench.cpu.forward import forward
 from rnnbench.cpu.frame import Frame, WeightsLayout
 from rnnbench.cpu.jit import vector_bytes
-from rnnbench.cpu.native import NOTHING, numbers
-from rnnbench.cpu.table import Base, Piece, Place, Table
-from rnnbench.cpu.tile import WIDEST, lanes
+from rnnbench.cpu.native import NOTHING
+from rnnbench.cpu.table import Base, Piece, Place
+from rnnbench.cpu.tile import WIDEST
 
 VECTOR = vector_bytes()
 # Rows (steps × sequences) of a block: enough that a matrix read once is used often, and few enough
 # that the slots of a block stay in the second-level cache.
 FORWARD_ROWS, BACKWARD_ROWS = 96, 192
-
-
-class Direction:
-    """A table of one direction and the sizes of the pieces it needs."""
-
-    def __init__(self, frame: Frame, threads: int, rows: int):
-        f, plan = frame, frame.plan
-        self.frame = f
-        self.row_parts, self.unit_parts = f.split(threads)
-        self.steps = max(1, min(f.T, rows // f.B))
-        self.rows = self.steps * f.B
-        self.scratch = Piece(Base.SCRATCH)
-        n = (len(plan.uses), len(f.stages), len(plan.sources), len(plan.runs))
-        self.at_stages = at.HEAD
-        self.at_sources = self.at_stages + n[1] * at.STAGE
-        self.at_runs = self.at_sources + n[2] * at.SOURCE
-        self.at_uses = self.at_runs + n[3] * at.RUN
-        self.table = Table(self.at_uses + n[0] * at.USE)
-        self.head(
-            {
-                at.T: f.T,
-                at.B: f.B,
-                at.STEPS: self.steps,
-                at.BLOCKS: -(-f.T // self.steps),
-                at.ROWS: self.rows,
-                at.ROW_PARTS: self.row_parts,
-                at.UNIT_PARTS: self.unit_parts,
-                at.STAGES: n[1],
-                at.INPUT_RUNS: plan.input_runs,
-                at.RUNS: n[3],
-                at.USES: n[0],
-                at.LENGTHS: Place(Base.LENGTHS),
-                at.BARRIERS: Place(Base.BARRIERS),
-                at.X: Place(Base.X),
-                at.X_VECTORS: f.source_vectors(-1),
-                at.X_COUNT: f.columns(-1),
-                at.PRODUCT: panels.product.address(numbers(f.dtype), 19),
-                at.MOVE: moves.move.address(numbers(f.dtype), 8),
-                at.AT_STAGES: self.at_stages,
-                at.AT_SOURCES: self.at_sources,
-                at.AT_RUNS: self.at_runs,
-                at.AT_USES: self.at_uses,
-                at.LANES: lanes(f.dtype),
-                at.GRANULE: f.granule(self.unit_parts),
-            }
-        )
-        copies = [0] * len(f.stages)
-        for k, place in plan.copies:
-            copies[k] |= 1 << place
-        for k, s in enumerate(f.stages):
-            self.stage(
-                k,
-                {
-                    at.SLOTS: s.slots,
-                    at.Q: s.q,
-                    at.GROUPS: s.groups,
-                    at.VECTORS: s.vectors,
-                    at.WIDTH: s.width,
-                    at.LINE: s.line,
-                    at.GATES: self.scratch.add(s.groups * self.rows * s.line),
-                    at.PADDING: s.width % lanes(f.dtype),
-                    at.COPIES: copies[k],
-                },
-            )
-        for j in range(len(plan.sources)):
-            vectors = f.source_vectors(j)
-            self.source(j, {at.ROW: vectors * VECTOR, at.SOURCE_VECTORS: vectors})
-        for i, run in enumerate(plan.runs):
-            words = {
-                at.OF_STAGE: run.stage,
-                at.SLOT: run.slot,
-                at.COUNT: len(run.gates),
-                at.OF_SOURCE: run.source,
-                at.SHIFT: run.shift,
-                at.K: f.columns(run.source),
-                at.PANEL: f.panel(run),
-                at.DUAL_PANEL: f.dual_panel(run),
-                at.OF_USE: plan.uses.index((run.source, run.shift)),
-            }
-            words |= {at.GATE + g: gate for g, gate in enumerate(run.gates)}
-            self.run(i, words)
-
-    def head(self, values: dict) -> None:
-        self.table.put_row(0, values)
-
-    def stage(self, k: int, values: dict) -> None:
-        self.table.put_row(self.at_stages + k * at.STAGE, values)
-
-    def read(self, k: int, saves, inputs, units, keep: bool = True) -> None:
-        """Where stage k's saves (of all steps, or of one), per-step inputs and unit values lie."""
-        s, f = self.frame.stages[k], self.frame
-        words, row = s.saves * VECTOR, s.vectors * VECTOR
-        self.stage(
-            k,
-            {
-                at.SAVED: saves,
-                at.SAVED_U: (f.T if keep else 1) * f.B * words,
-                at.SAVED_T: f.B * words if keep else 0,
-                at.GIVEN: inputs,
-                at.GIVEN_I: f.T * f.B * row,
-                at.GIVEN_ROW: row,
-                at.UNITS: units,
-            },
-        )
-
-    def source(self, j: int, values: dict) -> None:
-        self.table.put_row(self.at_sources + j * at.SOURCE, values)
-
-    def run(self, i: int, values: dict) -> None:
-        self.table.put_row(self.at_runs + i * at.RUN, values)
-
-    def use(self, i: int, values: dict) -> None:
-        self.table.put_row(self.at_uses + i * at.USE, values)
 
 
 class ForwardLayout(Direction):
@@ -170,7 +58,7 @@ class ForwardLayout(Direction):
             if fresh:
                 filled[run.stage] |= slots
             words = {at.FRESH: int(fresh), at.PANELS: weights.panels[i]}
-            words |= {at.MATRIX: Place(Base.PARAMETERS + f.parameter(run.parameter))}
+            words |= {at.MATRIX: Place(Base.GIVEN + f.parameter(run.parameter))}
             self.run(i, words)
         for k, s in enumerate(f.stages):
             rows = f.T * B if keep else B
@@ -197,6 +85,18 @@ class ForwardLayout(Direction):
         ]
         for i, place in enumerate(self.duals):
             self.run(i, {at.DUAL: place})
+        # name, shape and place of each state's history, and its width where that is narrower
+        self.states = []
+        for j, name in enumerate(f.cell.spec.state_names):
+            width, row = f.columns(j), f.source_vectors(j) * self.lanes
+            narrow = width if width < row else None
+            self.states.append((name, (f.T + 1, B, row), self.histories[j].offset, narrow))
+        self.grids(
+            {
+                at.BEFORE: grids.states(f, self.histories[: plan.n_states], self.parameters),
+                at.ONCE: grids.weights(f, weights),
+            }
+        )
         self.code = forward.address(NOTHING, 2)
 
 
@@ -209,15 +109,15 @@ class BackwardLayout(Direction):
         weights = taped.weights
         self.dx = Piece(Base.DX)
         x_row = f.source_vectors(-1) * VECTOR
-        self.output = plan.sources.index(f.cell.spec.output)
-        dy_row = f.source_vectors(self.output) * VECTOR
-        self.padded_dy = f.columns(self.output) % lanes(f.dtype) != 0
+        output = plan.sources.index(f.cell.spec.output)
+        dy_row = f.source_vectors(output) * VECTOR
+        self.dy_shape = (f.T, B, f.source_vectors(output) * self.lanes)
+        self.x_shape = (f.T, B, f.source_vectors(-1) * self.lanes)
+        self.narrow_x = f.columns(-1) % self.lanes != 0
+        self.padded_dy = f.columns(output) % self.lanes != 0
         widest = max(s.line for s in f.stages)
-        self.zeros_size = max(dy_row, widest, WIDEST * VECTOR)
-        cleared = self.scratch.size
-        self.zeros = self.scratch.add(self.zeros_size)
-        self.cleared = [(cleared, self.zeros_size)]
         self.dy = self.scratch.add(f.T * B * dy_row) if self.padded_dy else Place(Base.DY)
+        self.zeros = self.scratch.add(max(dy_row, widest, WIDEST * VECTOR))
         self.head(
             {
                 at.STAGE_CODE: pointwise.backward_stage.address(cell_type(f.cell, f.dtype), 8),
@@ -233,7 +133,6 @@ class BackwardLayout(Direction):
         )
         sums = f.sums
         self.sums_size = max(sums.size, taped.panels.size)
-        cleared = self.scratch.size
         self.running = []
         for j in range(len(plan.sources)):
             row, is_state = f.source_vectors(j) * VECTOR, j < plan.n_states
@@ -247,7 +146,7 @@ class BackwardLayout(Direction):
             if later:
                 words[at.DSAVED] = self.scratch.add(s.vectors * B * s.saves * VECTOR)
             self.stage(k, words)
-        self.cleared.append((cleared, self.scratch.size - cleared))
+        cleared = self.scratch.size - self.zeros.offset  # all up to here
         for k in range(len(f.stages)):
             self.read(k, taped.saves[k], taped.inputs[k], weights.units[k])
         for i, (j, shift) in enumerate(plan.uses):
@@ -268,4 +167,21 @@ class BackwardLayout(Direction):
                     at.GRADIENT: sums.matrices[i] if name in sums.shared else sums.places[name],
                 },
             )
-        self.code = backward.address(NOTHING, 2)
+        self.gradients = [
+            (p.name, p.shape(f.width), sums.places[p.name].offset) for p in f.cell.spec.parameters
+        ]
+        running, n = self.running[: plan.n_states], self.parameters
+        last = [
+            place.moved(f.T % 2 * B * f.source_vectors(j) * VECTOR)
+            for j, place in enumerate(running)
+        ]
+        self.given = n + 2 * len(last)
+        self.grids(
+            {
+                at.BEFORE: [grids.zeros(f, self.zeros, cleared), *grids.states(f, running, n)],
+                at.ONCE: [grids.zeros(f, *sums.cleared)],
+                at.AFTER: grids.states(f, last, n + len(last), back=True),
+                at.SUMS: grids.gradients(f, sums),
+            }
+        )
+        self.code, self.finish = backward.address(NOTHING, 2), finish.address(NOTHING, 2)

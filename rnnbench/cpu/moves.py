@@ -3,6 +3,7 @@
 One compiled kernel, ``move``, does them all, each known by a number. Addresses and steps in bytes.
 """
 
+import rnnbench.cpu.table as at
 from rnnbench.cpu.access import (
     element_bytes,
     fetch,
@@ -18,7 +19,7 @@ from rnnbench.cpu.native import word
 from rnnbench.cpu.tile import WIDEST
 
 VECTOR = vector_bytes()
-PACK_UNITS, PACK_ROWS, COPY_ROWS, COLUMN, SUM_ROWS, FILL, ADD_ROWS, CLEAR_LANES = range(8)
+PACK_UNITS, PACK_ROWS, COPY_ROWS, COLUMN, SUM_ROWS, FILL, ADD_ROWS, GRID, CLEAR_LANES = range(9)
 
 
 @device
@@ -123,6 +124,46 @@ def copy_rows(kind, out, out_step, source, source_step, rows, count, pad):
             put_one(kind, to + k * size, fetch_one(kind, here + k * size))
 
 
+@device
+def grid(kind, row):
+    """A grid of numbers, as its row of the table says (grids.py)."""
+    size, chunk, does = element_bytes(kind), word(row, at.CHUNK), word(row, at.DOES)
+    lanes = VECTOR // size
+    for block in range(word(row, at.TIMES)):
+        left = word(row, at.NUMBERS)
+        here = word(row, at.FROM) + block * word(row, at.FROM_BLOCK)
+        to = word(row, at.TO) + block * word(row, at.TO_BLOCK)
+        for _ in range(word(row, at.ROWS_OF)):
+            n = min(chunk, left)
+            left -= n
+            whole = n // lanes * lanes
+            if does == at.GATHER:
+                total = zero_of(kind)
+                for i in range(n):
+                    total += fetch_one(kind, here + i * size)
+                put_one(kind, to, fetch_one(kind, to) + total)
+            elif does == at.SPREAD:
+                for i in range(n):
+                    put_one(kind, to + i * size, fetch_one(kind, here))
+            elif does == at.ADD:
+                for i in range(0, whole, lanes):
+                    place = to + i * size
+                    put(kind, place, fetch(kind, place) + fetch(kind, here + i * size))
+                for i in range(whole, n):
+                    place = to + i * size
+                    put_one(kind, place, fetch_one(kind, place) + fetch_one(kind, here + i * size))
+            else:
+                for i in range(0, whole, lanes):
+                    put(kind, to + i * size, fetch(kind, here + i * size))
+                for i in range(whole, n):
+                    put_one(kind, to + i * size, fetch_one(kind, here + i * size))
+            if word(row, at.PAD):
+                for i in range(n, chunk):
+                    put_one(kind, to + i * size, zero_of(kind))
+            here += word(row, at.FROM_ROW)
+            to += word(row, at.TO_ROW)
+
+
 @Kernel
 def move(kind, what, a, b, c, d, e, f, g):
     """One of the above, by its number, with as many of the arguments as it takes."""
@@ -140,5 +181,7 @@ def move(kind, what, a, b, c, d, e, f, g):
         fill(kind, a, b, c, d, e)
     elif what == ADD_ROWS:
         add_rows(kind, a, b, c, d, e)
+    elif what == GRID:
+        grid(kind, a)
     else:
         clear_lanes(kind, a, b, c, d)

@@ -42,19 +42,6 @@ class Plan:
         """How many of the runs are from x."""
         return sum(r.source < 0 for r in self.runs)
 
-    @functools.cached_property
-    def bias_terms(self) -> list[tuple[int, str, list[int], list[int]]]:
-        """(stage, parameter, gates, places): the biases of a parameter together."""
-        found: list[tuple[int, str, list[int], list[int]]] = []
-        for stage, name, gate, place in self.biases:
-            *_, gates, places = found[-1] if found else (0, "", [], [])
-            repeated = gate in gates or place in places  # sums go to distinct rows
-            if not found or found[-1][:2] != (stage, name) or repeated:
-                found.append((stage, name, [], []))
-            found[-1][2].append(gate)
-            found[-1][3].append(place)
-        return found
-
     @property
     def n_states(self) -> int:
         return len(self.cell.spec.states)

@@ -1,9 +1,10 @@
 """The words of the table that tells the drivers what to do: one call, as plain integers.
 
-A head, then a row for each stage, source, run (plan.py) and use (a source that some run's matrix
-is multiplied with, at one shift). Addresses and strides are in bytes. A *group* is ``Q`` vectors
-of units; a *line* is what a row of the batch has in a group: for each slot, Q vectors. A *block*
-is ``STEPS`` time steps; its rows are (step, sequence).
+A head, then a row for each stage, source, run (plan.py), use (a source that some run's matrix is
+multiplied with, at one shift) and grid (grids.py). BEFORE, ONCE, AFTER and SUMS are how many grids
+there are up to the end of each of these groups. Addresses and strides are in bytes. A *group* is
+``Q`` vectors of units; a *line* is what a row of the batch has in a group: for each slot, Q
+vectors. A *block* is ``STEPS`` time steps; its rows are (step, sequence).
 """
 
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ MOST_GATES = 16  # of a run
     T, B, STEPS, BLOCKS, ROWS, ROW_PARTS, UNIT_PARTS, STAGES, INPUT_RUNS, RUNS, USES,
     LENGTHS, RAGGED, BARRIERS, PACK, PACK_DUAL, X, X_ROW, X_VECTORS, DY, DY_ROW, ZEROS, DX, DX_ROW,
     PRODUCT, STAGE_CODE, MOVE, AT_STAGES, AT_SOURCES, AT_RUNS, AT_USES, LANES, GRANULE,
-    KEPT_X, KEPT_X_ROW, GOES_ON, DY_T, X_T, X_COUNT, APART, HEAD,
-) = range(41)
+    KEPT_X, KEPT_X_ROW, GOES_ON, DY_T, X_T, X_COUNT, APART, FINISH,
+    AT_GRIDS, BEFORE, ONCE, AFTER, SUMS, HEAD,
+) = range(47)
 (
     SLOTS, Q, GROUPS, VECTORS, WIDTH, LINE, GATES, FILL, BIAS, PADDING,
     SAVED, SAVED_U, SAVED_T, UNITS, GIVEN, GIVEN_I, GIVEN_ROW,
@@ -33,11 +35,16 @@ ADDRESS, ROW, SOURCE_VECTORS, D, D_ROW, D_STEP, SOURCE = range(7)
 ) = range(17)  # those of the other slots follow GATE
 RUN = GATE + MOST_GATES
 USE_SOURCE, USE_SHIFT, COLUMNS, USE_VECTORS, USE = range(5)
+(
+    FROM, FROM_BLOCK, FROM_ROW, TO, TO_BLOCK, TO_ROW, TIMES, ROWS_OF, CHUNK, NUMBERS, DOES, PAD,
+    GRID,
+) = range(13)
+PUT, ADD, SPREAD, GATHER = range(4)  # what a grid DOES
 # fmt: on
 
 
 class Base(IntEnum):
-    """The pieces of memory; parameters come after."""
+    """The pieces of memory; from GIVEN on the arrays of a call."""
 
     NUMBER = 0  # no address at all
     SOURCES = auto()
@@ -51,7 +58,7 @@ class Base(IntEnum):
     BARRIERS = auto()
     GRADIENTS = auto()
     DX = auto()
-    PARAMETERS = auto()
+    GIVEN = auto()  # parameters, states, and what else a call has many of: one after the other
 
 
 class Piece:
@@ -71,6 +78,9 @@ class Place:
     base: int
     offset: int = 0
 
+    def moved(self, size: int) -> "Place":
+        return Place(self.base, self.offset + size)
+
 
 class Table:
     """Words, some of them to be counted from where a piece begins."""
@@ -88,6 +98,13 @@ class Table:
     def put_row(self, first: int, values: dict) -> None:
         for word, value in values.items():
             self.put(first + word, value)
+
+    def grow(self, count: int) -> int:
+        """So many words more; the first of them."""
+        first = len(self.words)
+        self.words = np.concatenate((self.words, np.zeros(count, np.int64)))
+        self.bases = np.concatenate((self.bases, np.zeros(count, np.int64)))
+        return first
 
     def at(self, bases: list[int], ragged: bool) -> np.ndarray:
         """The table of a call, its pieces beginning at the addresses ``bases``."""

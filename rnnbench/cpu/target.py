@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,10 +12,8 @@ from rnnbench.cpu.layout import BackwardLayout, ForwardLayout
 from rnnbench.cpu.matmul import matmul
 from rnnbench.cpu.memory import Block, Recycler, Scratch, address
 from rnnbench.cpu.slopes import linearise
-from rnnbench.cpu.table import APART, DY_ROW, DY_T, GOES_ON, X_ROW, X_T, Base
-from rnnbench.cpu.threads import available, team_of
-from rnnbench.cpu.tile import lanes
-from rnnbench.cpu.weights import read_sums, write_small
+from rnnbench.cpu.table import APART, DY_ROW, DY_T, FINISH, GOES_ON, X_ROW, X_T, Base
+from rnnbench.cpu.threads import ALONE, available, team_of
 from rnnbench.errors import InputError
 from rnnbench.linearised import Linearised
 from rnnbench.problem import Prepared, Problem, check_upstream
@@ -31,6 +30,25 @@ class Tape:
     sources: Block
     kept: Block
     weights: Block
+
+
+class Sums(NamedTuple):
+    """What backward summed on the way to the parameters' gradients."""
+
+    layout: BackwardLayout
+    memory: Block
+
+    def finish(self) -> None:
+        """Make the gradients of it, where ``go_back`` was not told that it was the last."""
+        bases = [0] * (Base.GIVEN + self.layout.given)
+        bases[Base.GRADIENTS] = self.memory.address
+        ALONE.run(self.layout.finish, self.layout.table.at(bases, False))
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """By the parameters' names; views."""
+        layout, dtype = self.layout, np.dtype(self.layout.frame.dtype)
+        view = self.memory.view
+        return {name: view(shape, dtype, offset) for name, shape, offset in layout.gradients}
 
 
 @functools.lru_cache(maxsize=64)
@@ -76,19 +94,17 @@ class CPUTarget(Target):
             else:
                 weights = self.memory.take(layout.weights.size)
                 panels = self.memory.take(layout.panels.size)
-                write_small(frame, layout.weights, p.params, weights)
             self.write_given(layout, p, sources, kept, kept if keep else scratch)
-            bases = [0] * Base.PARAMETERS
+            bases = [0] * Base.GIVEN
             bases[Base.SOURCES], bases[Base.KEPT] = sources.address, kept.address
             bases[Base.WEIGHTS], bases[Base.SCRATCH] = weights.address, scratch.address
             # what copies x takes any rows, what only reads it rows one after the other
             x = p.x if layout.x is not None else np.ascontiguousarray(p.x)
             bases[Base.X], bases[Base.LENGTHS] = address(x), address(p.lengths)
             bases[Base.PANELS], bases[Base.BARRIERS] = panels.address, team.barriers
-            if keep or not packed:
-                bases += [address(p.params[parameter.name]) for parameter in p.spec.parameters]
-            else:
-                bases += [0] * len(p.spec.parameters)
+            given = p.params.values() if keep or not packed else ()
+            bases += [address(array) for array in given] or [0] * layout.parameters
+            bases += [address(array) for array in p.state.values()]
             table = layout.table.at(bases, p.valid is not None)
             if layout.by_kernel:
                 table[X_T] = p.B * table[X_ROW]
@@ -101,14 +117,8 @@ class CPUTarget(Target):
         return self.result(p, layout, sources, tape)
 
     def write_given(self, layout: ForwardLayout, p: Problem, sources, kept, x_memory) -> None:
-        """Initial states, x where it is copied, and per-step inputs, into the call's memory."""
-        frame, v = layout.frame, lanes(p.dtype)
-        for j, value in enumerate(p.state.values()):
-            row = frame.source_vectors(j) * v
-            first = sources.view((p.B, row), p.dtype, layout.histories[j].offset)
-            first[:, : value.shape[1]] = value
-            if value.shape[1] < row:
-                first[:, value.shape[1] :] = 0
+        """x where the kernel does not copy it, and per-step inputs, into the call's memory."""
+        frame, v = layout.frame, layout.lanes
         if layout.x is not None and not layout.by_kernel:
             inside = p.x.shape[2]
             shape = (p.T, p.B, frame.source_vectors(-1) * v)
@@ -125,15 +135,12 @@ class CPUTarget(Target):
                     values[i, :, : s.width] = p.inputs[name].reshape(p.T * p.B, -1)
 
     def result(self, p: Problem, layout: ForwardLayout, sources, tape) -> Forward:
-        """Views of the tape; y is copied only where padding must be zeroed."""
-        frame, v = layout.frame, lanes(p.dtype)
+        """Views of the tape; copies only where a state's width is no whole number of vectors, and
+        of y where padding must be zeroed."""
         states = {}
-        for j, name in enumerate(p.spec.state_names):
-            shape = (p.T + 1, p.B, frame.source_vectors(j) * v)
-            history = sources.view(shape, p.dtype, layout.histories[j].offset)
-            width = frame.columns(j)
-            # a copy only where a state's width is no whole number of vectors
-            states[name] = history if width == shape[2] else history[:, :, :width].copy()
+        for name, shape, offset, narrow in layout.states:
+            history = sources.view(shape, p.dtype, offset)
+            states[name] = history if narrow is None else history[:, :, :narrow].copy()
         y = states[p.spec.output][1:]
         if p.valid is not None:
             y = np.where(p.valid[:, :, None], y, p.dtype.type(0))
@@ -142,58 +149,45 @@ class CPUTarget(Target):
     # -- backward --------------------------------------------------------------------------
 
     def run_backward(self, tape: Tape, dy: np.ndarray, dstate: dict) -> Gradients:
-        sums, x, initial = self.go_back(tape, dy, dstate, None)
-        return Gradients(read_sums(tape.layout.frame, sums), x, initial)
+        sums, x, initial = self.go_back(tape, dy, dstate)
+        return Gradients(sums.gradients(), x, initial)
 
     def accumulator(self) -> "Accumulator":
         return Accumulator(self)
 
-    def go_back(self, tape: Tape, dy: np.ndarray, dstate: dict, sums: Block | None):
+    def go_back(self, tape: Tape, dy, dstate, sums: Sums | None = None, last: bool = True):
         """(the parameters' gradients as they are summed, x's, the initial states'). sums: those of
-        the steps that came after, to which these are added; None: there are none."""
-        p, frame, v = tape.problem, tape.layout.frame, lanes(tape.problem.dtype)
+        the steps that came after, to which these are added; last: there are none before."""
+        p, frame = tape.problem, tape.layout.frame
         with team_of(frame.wanted) as team:
             layout = backward_layout(tape.layout, team.parts)
             scratch = self.scratch.take(layout.scratch.size)
             goes_on = sums is not None
-            if not goes_on:
-                sums = self.memory.take(layout.sums_size)
-                first, size = frame.sums.cleared
-                sums.view((size,), np.uint8, first).fill(0)
+            memory = sums.memory if goes_on else self.memory.take(layout.sums_size)
             dx = self.memory.take(layout.dx.size)
-            for first, size in layout.cleared:
-                scratch.view((size,), np.uint8, first).fill(0)
             if layout.padded_dy:
-                shape = (p.T, p.B, frame.source_vectors(layout.output) * v)
-                wide = scratch.view(shape, p.dtype, layout.dy.offset)
+                wide = scratch.view(layout.dy_shape, p.dtype, layout.dy.offset)
                 wide[:, :, : dy.shape[2]] = dy
                 wide[:, :, dy.shape[2] :] = 0
-            running = []
-            for j in range(frame.plan.n_states):
-                shape = (2, p.B, frame.source_vectors(j) * v)
-                running.append(scratch.view(shape, p.dtype, layout.running[j].offset))
-                name = frame.plan.sources[j]
-                running[j][0, :, : frame.columns(j)] = dstate[name]
-            bases = [0] * (Base.PARAMETERS + len(p.spec.parameters))
+            initial = {name: np.empty(d.shape, p.dtype) for name, d in dstate.items()}
+            bases = [0] * (Base.GIVEN + layout.parameters)
             bases[Base.SOURCES], bases[Base.KEPT] = tape.sources.address, tape.kept.address
             bases[Base.WEIGHTS], bases[Base.SCRATCH] = tape.weights.address, scratch.address
             bases[Base.DY], bases[Base.LENGTHS] = address(dy), address(p.lengths)
-            bases[Base.GRADIENTS], bases[Base.DX] = sums.address, dx.address
+            bases[Base.GRADIENTS], bases[Base.DX] = memory.address, dx.address
             bases[Base.BARRIERS] = team.barriers
+            bases += [address(array) for array in (*dstate.values(), *initial.values())]
             table = layout.table.at(bases, p.valid is not None)
-            table[GOES_ON] = goes_on
+            table[GOES_ON], table[FINISH] = goes_on, last
             if not layout.padded_dy:
                 table[DY_T], table[DY_ROW] = dy.strides[:2]
             team.run(layout.code, table)
-        initial = {
-            name: running[j][p.T % 2, :, : frame.columns(j)].copy()
-            for j, name in enumerate(p.spec.state_names)
-        }
-        x = dx.view((p.T, p.B, frame.source_vectors(-1) * v), p.dtype)
-        x = np.ascontiguousarray(x[:, :, : p.x.shape[2]])
+        x = dx.view(layout.x_shape, p.dtype)
+        if layout.narrow_x:
+            x = x[:, :, : p.x.shape[2]].copy()
         if p.valid is not None:
             x[~p.valid] = 0
-        return sums, x, initial
+        return Sums(layout, memory), x, initial
 
     def linearise(self, tape: Tape) -> Linearised:
         """The local slopes of the steps that left ``tape`` (rnnbench/linearised.py)."""
@@ -212,7 +206,7 @@ class Accumulator:
     """
 
     def __init__(self, target: CPUTarget):
-        self.target, self.problem, self.frame, self.sums = target, None, None, None
+        self.target, self.problem, self.sums = target, None, None
 
     def backward(self, tape: Tape, dy=None, dstate=None) -> Gradients:
         """As of ``Target.backward``, but for the parameters' gradients, which are None."""
@@ -220,9 +214,9 @@ class Accumulator:
         p, first = tape.problem, self.problem
         if first is not None and self.alike(p) != self.alike(first):
             raise InputError("the parts of a sequence differ in cell, sizes, batch or dtype")
-        self.problem, self.frame = p, tape.layout.frame
+        self.problem = p
         upstream = check_upstream(p, dy, dstate, by_rows=True)
-        self.sums, x, initial = self.target.go_back(tape, *upstream, self.sums)
+        self.sums, x, initial = self.target.go_back(tape, *upstream, self.sums, last=False)
         return Gradients(None, x, initial)
 
     @staticmethod
@@ -233,5 +227,6 @@ class Accumulator:
         """The parameters' gradients; InputError where nothing was gone through."""
         if self.sums is None:
             raise InputError("no part of the sequence was gone through")
-        found = Gradients(read_sums(self.frame, self.sums), None, None)
+        self.sums.finish()
+        found = Gradients(self.sums.gradients(), None, None)
         return self.target.trained(self.problem, found).params
