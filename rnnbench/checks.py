@@ -32,6 +32,8 @@ def check_dtype(dtype, allowed=DTYPES) -> np.dtype:
 
 def as_array(name: str, value) -> np.ndarray:
     """Any array-like as an array; InputError for a ragged nesting or a masked array."""
+    if type(value) is np.ndarray:
+        return value
     if isinstance(value, np.ma.MaskedArray):
         raise InputError(f"{name} is a masked array; give a plain array and lengths")
     try:
@@ -120,7 +122,7 @@ def infer_sizes(cell: Cell, params: Mapping, input_size: int | None) -> dict[str
     """
     if not isinstance(params, Mapping):
         raise InputError(f"params is a {type(params).__name__}; needs a mapping name -> array")
-    names = [p.name for p in cell.spec.parameters]
+    names = cell.spec.parameter_names
     for name in params:
         if name not in names:
             raise unknown(f"parameter of {cell.name}", name, names)
@@ -129,7 +131,7 @@ def infer_sizes(cell: Cell, params: Mapping, input_size: int | None) -> dict[str
             raise InputError(
                 f"parameter {name!r} of {cell.name} is missing; needs {', '.join(names)}"
             )
-    shapes = tuple(as_array(f"parameter {name}", params[name]).shape for name in names)
+    shapes = tuple([as_array(f"parameter {name}", params[name]).shape for name in names])
     return dict(sizes_of_shapes(cell, shapes, input_size))
 
 

@@ -1,6 +1,7 @@
 """A call, checked as a whole: what a target is handed once nothing about it can be wrong."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +18,7 @@ from rnnbench.errors import InputError
 from rnnbench.spec import Cell, CellSpec
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """A checked call of ``forward``: what a target needs to run it."""
 
     cell: Cell
@@ -39,7 +39,7 @@ class Problem:
 
     @property
     def output_size(self) -> int:
-        return self.sizes[self.spec.state(self.spec.output).width]
+        return self.sizes[self.spec.output_width]
 
 
 @dataclass(eq=False)

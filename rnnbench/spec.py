@@ -133,6 +133,20 @@ class CellSpec:
         return tuple(sorted(found - {"I"}))
 
     @functools.cached_property
+    def parameter_names(self) -> tuple[str, ...]:
+        return tuple(p.name for p in self.parameters)
+
+    @functools.cached_property
+    def transformed(self) -> tuple[Parameter, ...]:
+        """The parameters that the steps do not use as they are trained."""
+        return tuple(p for p in self.parameters if p.transform)
+
+    @functools.cached_property
+    def output_width(self) -> str:
+        """Its letter."""
+        return self.state(self.output).width
+
+    @functools.cached_property
     def state_names(self) -> tuple[str, ...]:
         return tuple(s.name for s in self.states)
 

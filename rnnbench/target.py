@@ -5,7 +5,6 @@ layers and tasks receive a target and never import one.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -84,10 +83,10 @@ class Target:
         problem = check_problem(cell, params, x, state, lengths, inputs, self.copies, self.by_rows)
         if ready is None:
             used = self.used(problem.cell, problem.dtype, problem.params)
-            problem = replace(problem, params=used) if used is not problem.params else problem
+            problem = problem._replace(params=used) if used is not problem.params else problem
         result = self.run_forward(problem, tape, ready)
         for array in (result.y, *result.states.values()):
-            array.flags.writeable = False  # the tape may share them
+            array.setflags(write=False)  # the tape may share them
         return result
 
     def backward(self, tape, dy=None, dstate: Mapping | None = None) -> Gradients:
@@ -131,12 +130,11 @@ class Target:
 def transformed(cell: Cell, dtype, direction: str, params: Mapping) -> Mapping:
     """Every row block of a parameter that has a transform, through it or its adjoint."""
     changed = {}
-    for p in cell.spec.parameters:
-        if p.transform:
-            blocks = np.split(params[p.name], len(p.gates))
-            mapped = [getattr(p.transform, direction)(block) for block in blocks]
-            # NumPy may give M − Mᵀ columns first (of large M it does)
-            changed[p.name] = np.ascontiguousarray(np.concatenate(mapped), dtype)
+    for p in cell.spec.transformed:
+        blocks = np.split(params[p.name], len(p.gates))
+        mapped = [getattr(p.transform, direction)(block) for block in blocks]
+        # NumPy may give M − Mᵀ columns first (of large M it does)
+        changed[p.name] = np.ascontiguousarray(np.concatenate(mapped), dtype)
     return {**params, **changed} if changed else params
 
 

@@ -1,9 +1,11 @@
 """What the tables (table.py) of both directions have in common."""
 
 import rnnbench.cpu.table as at
+from rnnbench.checks import full_lengths
 from rnnbench.cpu import moves, panels
 from rnnbench.cpu.frame import Frame
 from rnnbench.cpu.jit import vector_bytes
+from rnnbench.cpu.memory import address
 from rnnbench.cpu.native import numbers
 from rnnbench.cpu.table import Base, Piece, Place, Table
 from rnnbench.cpu.tile import lanes
@@ -22,6 +24,8 @@ class Direction:
         self.steps = max(1, min(f.T, rows // f.B))
         self.rows = self.steps * f.B
         self.scratch = Piece(Base.SCRATCH)
+        self.full = full_lengths(f.T, f.B)
+        self.full_address = address(self.full)
         n = (len(plan.uses), len(f.stages), len(plan.sources), len(plan.runs))
         self.at_stages = at.HEAD
         self.at_sources = self.at_stages + n[1] * at.STAGE
@@ -91,6 +95,10 @@ class Direction:
             }
             words |= {at.GATE + g: gate for g, gate in enumerate(run.gates)}
             self.run(i, words)
+
+    def lengths(self, problem) -> int:
+        """The address of a call's lengths."""
+        return self.full_address if problem.valid is None else address(problem.lengths)
 
     def head(self, values: dict) -> None:
         self.table.put_row(0, values)

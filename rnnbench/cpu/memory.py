@@ -1,25 +1,20 @@
 """Memory that is used again: results once nobody holds them, scratch from call to call."""
 
-import ctypes
-import sys
 import threading
+from ctypes import addressof, c_char
+from sys import getrefcount
 
 import numpy as np
 
 ALIGNMENT = 64
-
-
-BYTE = ctypes.c_char
+from_buffer = c_char.from_buffer
 
 
 def address(array: np.ndarray) -> int:
     """Where an array's first element lies, of at least one."""
-    if not array.flags.c_contiguous:
-        return array.__array_interface__["data"][0]
-    try:
-        return ctypes.addressof(BYTE.from_buffer(array))
-    except TypeError:  # it is read-only: the slow way
-        return array.__array_interface__["data"][0]
+    if array.flags.carray:  # else it is read-only or has gaps: the slow way
+        return addressof(from_buffer(array))
+    return array.__array_interface__["data"][0]
 
 
 class Block:
@@ -56,11 +51,12 @@ class Recycler(threading.local):
         self.time += 1
         kept = self.kept
         for i in range(len(kept)):
-            if kept[i].size == size and unused(kept, i):
+            block = kept[i]
+            if block.size == size and (getrefcount(block), getrefcount(block.owner)) == UNUSED:
                 self.last[i] = self.time
-                return kept[i]
+                return block
         for i in reversed(range(len(kept))):
-            if self.time - self.last[i] > self.FORGET and unused(kept, i):
+            if self.time - self.last[i] > self.FORGET and references(kept, i) == UNUSED:
                 del kept[i], self.last[i]
         block = Block(size)
         kept.append(block)
@@ -69,15 +65,12 @@ class Recycler(threading.local):
 
 
 def references(blocks: list[Block], i: int) -> tuple[int, int]:
-    return sys.getrefcount(blocks[i]), sys.getrefcount(blocks[i].owner)
+    block = blocks[i]
+    return getrefcount(block), getrefcount(block.owner)
 
 
-# Those of a block that only a list holds.
+# Those of a block that only a list holds, and whoever looks.
 UNUSED = references([Block(1)], 0)
-
-
-def unused(blocks: list[Block], i: int) -> bool:
-    return references(blocks, i) == UNUSED
 
 
 class Scratch(threading.local):

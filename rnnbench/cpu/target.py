@@ -100,7 +100,7 @@ class CPUTarget(Target):
             bases[Base.WEIGHTS], bases[Base.SCRATCH] = weights.address, scratch.address
             # what copies x takes any rows, what only reads it rows one after the other
             x = p.x if layout.x is not None else np.ascontiguousarray(p.x)
-            bases[Base.X], bases[Base.LENGTHS] = address(x), address(p.lengths)
+            bases[Base.X], bases[Base.LENGTHS] = address(x), layout.lengths(p)
             bases[Base.PANELS], bases[Base.BARRIERS] = panels.address, team.barriers
             given = p.params.values() if keep or not packed else ()
             bases += [address(array) for array in given] or [0] * layout.parameters
@@ -173,7 +173,7 @@ class CPUTarget(Target):
             bases = [0] * (Base.GIVEN + layout.parameters)
             bases[Base.SOURCES], bases[Base.KEPT] = tape.sources.address, tape.kept.address
             bases[Base.WEIGHTS], bases[Base.SCRATCH] = tape.weights.address, scratch.address
-            bases[Base.DY], bases[Base.LENGTHS] = address(dy), address(p.lengths)
+            bases[Base.DY], bases[Base.LENGTHS] = address(dy), layout.lengths(p)
             bases[Base.GRADIENTS], bases[Base.DX] = memory.address, dx.address
             bases[Base.BARRIERS] = team.barriers
             bases += [address(array) for array in (*dstate.values(), *initial.values())]

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from rnnbench.cpu.jit import cached
-from rnnbench.cpu.memory import Block
+from rnnbench.cpu.memory import Block, address
 from rnnbench.cpu.native import (
     announce,
     exchange,
@@ -112,7 +112,7 @@ class Team:
         self.lock = threading.Lock()
         self.workers: list[Worker] = []
         self.boxes = np.zeros(0, np.int64)
-        self.barriers = aligned(0)
+        self.barriers, self.first_barrier = aligned(0), 0
 
     def grow(self, parts: int) -> None:
         while len(self.workers) < parts - 1:
@@ -120,6 +120,7 @@ class Team:
         if len(self.boxes) < parts - 1:
             self.boxes = np.array([w.box.ctypes.data for w in self.workers])
             self.barriers = aligned(16 * (parts + 1))
+            self.first_barrier = address(self.barriers)
 
 
 _team = Team()
@@ -169,7 +170,7 @@ class Granted:
         except BaseException:
             self.team.lock.release()
             raise
-        self.barriers = self.team.barriers.ctypes.data
+        self.barriers = self.team.first_barrier
         return self
 
     def __exit__(self, *error):
