@@ -170,17 +170,17 @@ class BackwardLayout(Direction):
         self.gradients = [
             (p.name, p.shape(f.width), sums.places[p.name].offset) for p in f.cell.spec.parameters
         ]
-        running, n = self.running[: plan.n_states], self.parameters
+        running = self.running[: plan.n_states]
         last = [
             place.moved(f.T % 2 * B * f.source_vectors(j) * VECTOR)
             for j, place in enumerate(running)
         ]
-        self.given = n + 2 * len(last)
+        self.given = 2 * len(last)
         self.grids(
             {
-                at.BEFORE: [grids.zeros(f, self.zeros, cleared), *grids.states(f, running, n)],
+                at.BEFORE: [grids.zeros(f, self.zeros, cleared), *grids.states(f, running, 0)],
                 at.ONCE: [grids.zeros(f, *sums.cleared)],
-                at.AFTER: grids.states(f, last, n + len(last), back=True),
+                at.AFTER: grids.states(f, last, len(last), back=True),
                 at.SUMS: grids.gradients(f, sums),
             }
         )

@@ -61,6 +61,16 @@ class Base(IntEnum):
     GIVEN = auto()  # parameters, states, and what else a call has many of: one after the other
 
 
+def bases(
+    sources=0, kept=0, weights=0, panels=0, scratch=0, x=0, dy=0, lengths=0, barriers=0,
+    gradients=0, dx=0, given=(),
+):  # fmt: skip
+    """Where the pieces of a call begin, in the order of ``Base``."""
+    return [
+        0, sources, kept, weights, panels, scratch, x, dy, lengths, barriers, gradients, dx, *given
+    ]  # fmt: skip
+
+
 class Piece:
     """A piece of memory that is being laid out."""
 

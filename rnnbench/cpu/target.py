@@ -12,7 +12,7 @@ from rnnbench.cpu.layout import BackwardLayout, ForwardLayout
 from rnnbench.cpu.matmul import matmul
 from rnnbench.cpu.memory import Block, Recycler, Scratch, address
 from rnnbench.cpu.slopes import linearise
-from rnnbench.cpu.table import APART, DY_ROW, DY_T, FINISH, GOES_ON, X_ROW, X_T, Base
+from rnnbench.cpu.table import APART, DY_ROW, DY_T, FINISH, GOES_ON, X_ROW, X_T, bases
 from rnnbench.cpu.threads import ALONE, available, team_of
 from rnnbench.errors import InputError
 from rnnbench.linearised import Linearised
@@ -40,9 +40,8 @@ class Sums(NamedTuple):
 
     def finish(self) -> None:
         """Make the gradients of it, where ``go_back`` was not told that it was the last."""
-        bases = [0] * (Base.GIVEN + self.layout.given)
-        bases[Base.GRADIENTS] = self.memory.address
-        ALONE.run(self.layout.finish, self.layout.table.at(bases, False))
+        places = bases(gradients=self.memory.address, given=[0] * self.layout.given)
+        ALONE.run(self.layout.finish, self.layout.table.at(places, False))
 
     def gradients(self) -> dict[str, np.ndarray]:
         """By the parameters' names; views."""
@@ -95,17 +94,20 @@ class CPUTarget(Target):
                 weights = self.memory.take(layout.weights.size)
                 panels = self.memory.take(layout.panels.size)
             self.write_given(layout, p, sources, kept, kept if keep else scratch)
-            bases = [0] * Base.GIVEN
-            bases[Base.SOURCES], bases[Base.KEPT] = sources.address, kept.address
-            bases[Base.WEIGHTS], bases[Base.SCRATCH] = weights.address, scratch.address
             # what copies x takes any rows, what only reads it rows one after the other
             x = p.x if layout.x is not None else np.ascontiguousarray(p.x)
-            bases[Base.X], bases[Base.LENGTHS] = address(x), layout.lengths(p)
-            bases[Base.PANELS], bases[Base.BARRIERS] = panels.address, team.barriers
-            given = p.params.values() if keep or not packed else ()
-            bases += [address(array) for array in given] or [0] * layout.parameters
-            bases += [address(array) for array in p.state.values()]
-            table = layout.table.at(bases, p.valid is not None)
+            places = bases(
+                sources=sources.address,
+                kept=kept.address,
+                weights=weights.address,
+                panels=panels.address,
+                scratch=scratch.address,
+                x=address(x),
+                lengths=layout.lengths(p),
+                barriers=team.barriers,
+                given=[address(array) for array in (*p.params.values(), *p.state.values())],
+            )
+            table = layout.table.at(places, p.valid is not None)
             if layout.by_kernel:
                 table[X_T] = p.B * table[X_ROW]
                 if not x.flags.c_contiguous:  # else an axis of length 1 may have any stride
@@ -170,14 +172,19 @@ class CPUTarget(Target):
                 wide[:, :, : dy.shape[2]] = dy
                 wide[:, :, dy.shape[2] :] = 0
             initial = {name: np.empty(d.shape, p.dtype) for name, d in dstate.items()}
-            bases = [0] * (Base.GIVEN + layout.parameters)
-            bases[Base.SOURCES], bases[Base.KEPT] = tape.sources.address, tape.kept.address
-            bases[Base.WEIGHTS], bases[Base.SCRATCH] = tape.weights.address, scratch.address
-            bases[Base.DY], bases[Base.LENGTHS] = address(dy), layout.lengths(p)
-            bases[Base.GRADIENTS], bases[Base.DX] = memory.address, dx.address
-            bases[Base.BARRIERS] = team.barriers
-            bases += [address(array) for array in (*dstate.values(), *initial.values())]
-            table = layout.table.at(bases, p.valid is not None)
+            places = bases(
+                sources=tape.sources.address,
+                kept=tape.kept.address,
+                weights=tape.weights.address,
+                scratch=scratch.address,
+                dy=address(dy),
+                lengths=layout.lengths(p),
+                barriers=team.barriers,
+                gradients=memory.address,
+                dx=dx.address,
+                given=[address(array) for array in (*dstate.values(), *initial.values())],
+            )
+            table = layout.table.at(places, p.valid is not None)
             table[GOES_ON], table[FINISH] = goes_on, last
             if not layout.padded_dy:
                 table[DY_T], table[DY_ROW] = dy.strides[:2]
