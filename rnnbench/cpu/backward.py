@@ -19,6 +19,7 @@ from rnnbench.cpu.forward import (
 )
 from rnnbench.cpu.jit import Kernel, device, vector_bytes
 from rnnbench.cpu.native import barrier, invoke8, word
+from rnnbench.cpu.panels import PLAIN, SINGLE, SUMS
 from rnnbench.cpu.places import source_row, stage_row
 from rnnbench.cpu.tile import K_BLOCK, WIDEST
 
@@ -44,7 +45,9 @@ def through(table, run, t, now, local, b0, b1, unit_part, unit_parts):
     d_row, lengths = word(source, at.D_ROW), word(table, at.LENGTHS)
     d = word(source, at.D) + half * word(source, at.D_STEP)
     a = word(here, at.GATES) + local * line + word(run, at.SLOT) * Q * VECTOR
-    K = word(run, at.COUNT) * Q * word(table, at.LANES)
+    K, wide = word(run, at.COUNT) * Q * word(table, at.LANES), word(run, at.DUAL_WIDE)
+    # no matter how many threads there are, for the bits' sake
+    how = SINGLE if word(table, at.B) == 1 and vectors <= WIDEST else PLAIN
     end = b0
     while end < b1:
         first = end  # the next rows that run: 0 · R is no 0 where R holds inf or NaN
@@ -58,15 +61,15 @@ def through(table, run, t, now, local, b0, b1, unit_part, unit_parts):
             end = b1
         u = lo
         while u < hi:
-            n = min(WIDEST - u % WIDEST, hi - u)
+            n = min(wide - u % wide, hi - u)
             c = d + first * d_row + u * VECTOR
-            panel = word(run, at.DUAL) + u // WIDEST * word(run, at.DUAL_PANEL)
-            panels = (hi - u) // WIDEST if n == WIDEST else 1
+            panel = word(run, at.DUAL) + u // wide * word(run, at.DUAL_PANEL)
+            panels = (hi - u) // wide if n == wide else 1
             multiply(
                 table, c, d_row, c, d_row, a + first * line, line, VECTOR // word(table, at.LANES),
-                word(table, at.ROWS) * line, panel + u % WIDEST * VECTOR, WIDEST * VECTOR,
-                K, word(here, at.GROUPS), end - first, n, 0,
-                panels, WIDEST * VECTOR, WIDEST * VECTOR, word(run, at.DUAL_PANEL),
+                word(table, at.ROWS) * line, panel + u % wide * VECTOR, wide * VECTOR,
+                K, word(here, at.GROUPS), end - first, n, how,
+                panels, wide * VECTOR, wide * VECTOR, word(run, at.DUAL_PANEL),
             )  # fmt: skip
             u += n * panels
 
@@ -154,7 +157,7 @@ def matrix_gradient(table, run, rows, fresh, part, parts):
                     multiply(
                         table, c, dw_row, begin, begin_row, slots, VECTOR // lanes, -line, 0,
                         panel + last * WIDEST * VECTOR, -WIDEST * VECTOR, depth, 1,
-                        min(lanes, width - u * lanes), vectors, 1, 1, 0, 0, 0,
+                        min(lanes, width - u * lanes), vectors, SUMS, 1, 0, 0, 0,
                     )  # fmt: skip
 
 
@@ -205,7 +208,7 @@ def input_gradient(table, t0, r0, r1):
                 table, c, dx_row, begin, begin_row, a, line, VECTOR // lanes, ROWS * line,
                 word(run, at.DUAL) + u // WIDEST * word(run, at.DUAL_PANEL), WIDEST * VECTOR,
                 word(run, at.COUNT) * Q * lanes, word(here, at.GROUPS), r1 - r0,
-                min(WIDEST, vectors - u), 0, 1, 0, 0, 0,
+                min(WIDEST, vectors - u), PLAIN, 1, 0, 0, 0,
             )  # fmt: skip
     if word(table, at.INPUT_RUNS) == 0:
         move(table, moves.FILL, dx, dx_row, r1 - r0, word(table, at.ZEROS), vectors, 0, 0)

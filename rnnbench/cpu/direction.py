@@ -90,7 +90,6 @@ class Direction:
                 at.SHIFT: run.shift,
                 at.K: f.columns(run.source),
                 at.PANEL: f.panel(run),
-                at.DUAL_PANEL: f.dual_panel(run),
                 at.OF_USE: plan.uses.index((run.source, run.shift)),
             }
             words |= {at.GATE + g: gate for g, gate in enumerate(run.gates)}

@@ -9,8 +9,8 @@ import rnnbench.cpu.table as at
 from rnnbench.cpu import moves
 from rnnbench.cpu.jit import Kernel, device, vector_bytes
 from rnnbench.cpu.native import barrier, invoke8, invoke19, word
+from rnnbench.cpu.panels import PLAIN
 from rnnbench.cpu.places import source_row, stage_row
-from rnnbench.cpu.tile import WIDEST
 
 VECTOR = vector_bytes()
 HOT = 16_384  # bytes
@@ -50,13 +50,13 @@ def gate_rows(run, i, width, unit):
 
 @device
 def multiply(
-    table, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, sums,
+    table, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, how,
     panels, c_panel, s_panel, b_panel,
 ):  # fmt: skip
     invoke19(
         word(table, at.PRODUCT),
         (
-            c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, sums,
+            c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, how,
             panels, c_panel, s_panel, b_panel,
         ),
     )  # fmt: skip
@@ -102,7 +102,7 @@ def pack_dual(table, run, part, parts):
     here = stage_row(table, word(run, at.OF_STAGE))
     Q, width, lanes = word(here, at.Q), word(here, at.WIDTH), word(table, at.LANES)
     groups, count, K = word(here, at.GROUPS), word(run, at.COUNT), word(run, at.K)
-    step, panels = K * VECTOR // lanes, -(-K // (WIDEST * lanes))
+    step, panels, wide = K * VECTOR // lanes, word(run, at.DUAL_PANELS), word(run, at.DUAL_WIDE)
     for p in range(panels * part // parts, panels * (part + 1) // parts):
         to = word(run, at.DUAL) + p * word(run, at.DUAL_PANEL)
         for g in range(groups):
@@ -111,11 +111,11 @@ def pack_dual(table, run, part, parts):
                     unit = (g * Q + v) * lanes
                     row = gate_rows(run, i, width, unit)
                     move(
-                        table, moves.PACK_ROWS, to, WIDEST * VECTOR,
-                        word(run, at.MATRIX) + row * step + p * WIDEST * VECTOR, step,
-                        max(0, min(lanes, width - unit)), K - p * WIDEST * lanes, 0,
+                        table, moves.PACK_ROWS, to, wide,
+                        word(run, at.MATRIX) + row * step + p * wide * VECTOR, step,
+                        max(0, min(lanes, width - unit)), K - p * wide * lanes, 0,
                     )  # fmt: skip
-                    to += lanes * WIDEST * VECTOR
+                    to += lanes * wide * VECTOR
 
 
 @device
@@ -131,8 +131,8 @@ def group_product(table, here, run, g, groups, a, a_row, local, rows):
     vectors, K = word(run, at.COUNT) * word(here, at.Q), word(run, at.K)
     multiply(
         table, c, line, s, s_row, a, a_row, VECTOR // word(table, at.LANES), 0,
-        word(run, at.PANELS) + g * word(run, at.PANEL), vectors * VECTOR, K, 1, rows, vectors, 0,
-        groups, c_panel, s_panel, word(run, at.PANEL),
+        word(run, at.PANELS) + g * word(run, at.PANEL), vectors * VECTOR, K, 1, rows, vectors,
+        PLAIN, groups, c_panel, s_panel, word(run, at.PANEL),
     )  # fmt: skip
 
 

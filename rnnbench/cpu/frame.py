@@ -14,7 +14,7 @@ from rnnbench.spec import Cell
 
 VECTOR = vector_bytes()
 # Multiply-adds of a step below which a second thread costs more than it saves (≈ 0.1 µs a barrier).
-WORTH_A_THREAD = 8_000
+WORTH_A_THREAD = 6_000
 LEVEL_2 = 1 << 20  # bytes of a matrix above which threads rather share units than rows
 TALL = 24  # rows of the batch from which a panel is used often enough by one thread
 
@@ -100,12 +100,17 @@ class Frame:
         """Bytes of a group's panel."""
         return self.columns(run.source) * len(run.gates) * self.stages[run.stage].q * VECTOR
 
-    def dual_panel(self, run) -> int:
-        s = self.stages[run.stage]
-        return s.groups * len(run.gates) * s.q * lanes(self.dtype) * WIDEST * VECTOR
+    def dual(self, run, parts: int) -> tuple[int, int, int]:
+        """(vectors side by side, bytes of a panel, panels) of what the gradient multiplies with.
 
-    def dual_panels(self, run) -> int:
-        return -(-self.source_vectors(run.source) // WIDEST)
+        A thread of ``parts`` that share the units goes through its panels at every step, and has
+        whole ones: of half a line it would use half of the cache's sets.
+        """
+        s, vectors, wide = self.stages[run.stage], self.source_vectors(run.source), WIDEST
+        if run.source >= 0:
+            wide = min(wide, -(-vectors // parts))
+        lines = s.groups * len(run.gates) * s.q * lanes(self.dtype)
+        return wide, lines * wide * VECTOR, -(-vectors // wide)
 
     @functools.cached_property
     def recurrent(self) -> int:

@@ -79,12 +79,12 @@ class ForwardLayout(Direction):
             self.head({at.X: Place(Base.X), at.X_ROW: f.columns(-1) * f.itemsize})
         if self.by_kernel:
             self.head({at.KEPT_X: self.x, at.KEPT_X_ROW: padded})
-        self.duals = [
-            self.kept.add(f.dual_panels(r) * f.dual_panel(r)) if keep else Place(Base.NUMBER)
-            for r in plan.runs
-        ]
-        for i, place in enumerate(self.duals):
-            self.run(i, {at.DUAL: place})
+        self.duals = []
+        for i, run in enumerate(plan.runs if keep else ()):
+            wide, size, count = f.dual(run, self.unit_parts)
+            words = {at.DUAL: self.kept.add(size * count), at.DUAL_PANEL: size, at.DUAL_WIDE: wide}
+            self.duals.append(words | {at.DUAL_PANELS: count})
+            self.run(i, self.duals[-1])
         # name, shape and place of each state's history, and its width where that is narrower
         self.states = []
         for j, name in enumerate(f.cell.spec.state_names):
@@ -160,7 +160,7 @@ class BackwardLayout(Direction):
             self.run(
                 i,
                 {
-                    at.DUAL: taped.duals[i],
+                    **taped.duals[i],
                     at.DW: sums.matrices[i],
                     at.DW_ROW: f.source_vectors(run.source) * VECTOR,
                     # of several runs the sums are added where all are known

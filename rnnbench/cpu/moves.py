@@ -41,14 +41,15 @@ def pack_units(kind, out, out_step, source, source_step, units, count):
 
 
 @device
-def pack_rows(kind, out, out_step, source, source_step, rows, count):
-    """As many rows as a vector has lanes, ``WIDEST`` vectors a row: ``rows`` rows of ``count``
+def pack_rows(kind, out, wide, source, source_step, rows, count):
+    """As many rows as a vector has lanes, ``wide`` vectors a row: ``rows`` rows of ``count``
     numbers of the source, 0 past them."""
     size = element_bytes(kind)
     lanes = VECTOR // size
     for r in range(lanes):
-        for v in range(WIDEST):
-            place, here = out + r * out_step + v * VECTOR, source + r * source_step + v * VECTOR
+        for v in range(wide):
+            place = out + (r * wide + v) * VECTOR
+            here = source + r * source_step + v * VECTOR
             left = count - v * lanes if r < rows else 0
             if left >= lanes:
                 put(kind, place, fetch(kind, here))

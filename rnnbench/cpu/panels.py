@@ -4,6 +4,7 @@ from rnnbench.cpu.jit import Kernel, device
 from rnnbench.cpu.tile import K_BLOCK, UNROLL, VECTOR, WIDEST, tallest, tile
 
 FEW = 8  # rows for which a panel may as well come from the second-level cache
+PLAIN, SUMS, SINGLE = range(3)  # how a product is taken
 STREAM = 64 * UNROLL  # bytes fetched ahead in an unrolled turn, where they lie side by side
 
 
@@ -136,6 +137,20 @@ def tall(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, ro
 
 
 line1, line2, line3, line4 = (line(n) for n in (1, 2, 3, 4))
+single1, single2, single3, single4 = (tile(1, n, 1, UNROLL) for n in (1, 2, 3, 4))
+
+
+@device
+def single(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, n, coming):
+    """One row by n vectors, each the sum of several."""
+    if n == 4:
+        single4(kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, STREAM, 0, 0, 0)
+    elif n == 3:
+        single3(kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, STREAM, 0, 0, 0)
+    elif n == 2:
+        single2(kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, STREAM, 0, 0, 0)
+    else:
+        single1(kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, STREAM, 0, 0, 0)
 
 
 @device
@@ -152,18 +167,26 @@ def lines(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, n, coming, panels, c_p
 
 @Kernel
 def product(
-    kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, sums,
+    kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, vectors, how,
     panels, c_panel, s_panel, b_panel,
 ):  # fmt: skip
     """C (rows × vectors) = S + A · B (blocks·K × vectors), for each of some panels of B, C and S.
 
     A's element k of block j lies at a_row·row + a_block·j + a_k·k; B's line k at b_k·k, its vectors
     side by side, and so are those of C and S. S may be C itself; s_row = 0 starts every row alike.
-    Meanwhile B's next lines are fetched into the cache; where ``sums``, C's next rows.
+    Meanwhile B's next lines are fetched into the cache; where ``how`` is SUMS, C's next rows.
+    SINGLE: the only row there is; its few sums do not wait for themselves, being several each.
     """
+    sums = 1 if how == SUMS else 0
     while vectors > 0:
         n = -(-vectors // (-(-vectors // WIDEST)))
-        if rows == 1:
+        if how == SINGLE:
+            for p in range(panels):
+                single(
+                    kind, c + p * c_panel, s + p * s_panel, a, a_k, a_block, b + p * b_panel, b_k,
+                    K, blocks, n, b + p * b_panel + K * blocks * b_k,
+                )  # fmt: skip
+        elif rows == 1:
             coming = b + K * blocks * b_k
             lines(
                 kind, c, s, a, a_k, a_block, b, b_k, K, blocks, n, coming,

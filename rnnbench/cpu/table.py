@@ -31,8 +31,8 @@ MOST_GATES = 16  # of a run
 ADDRESS, ROW, SOURCE_VECTORS, D, D_ROW, D_STEP, SOURCE = range(7)
 (
     OF_STAGE, SLOT, COUNT, OF_SOURCE, SHIFT, K, FRESH, MATRIX, PANELS, PANEL, DUAL, DUAL_PANEL,
-    OF_USE, DW, DW_ROW, GRADIENT, GATE,
-) = range(17)  # those of the other slots follow GATE
+    DUAL_WIDE, DUAL_PANELS, OF_USE, DW, DW_ROW, GRADIENT, GATE,
+) = range(19)  # those of the other slots follow GATE
 RUN = GATE + MOST_GATES
 USE_SOURCE, USE_SHIFT, COLUMNS, USE_VECTORS, USE = range(5)
 (

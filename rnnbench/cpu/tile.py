@@ -3,7 +3,8 @@
 ``tile(m, n)`` is an intrinsic that emits LLVM vector code for  C[r,v] = S[r,v] + Σ_k A[r,k]·B[k,v]
 over m rows and n vectors, k in order, one multiply-add an element and k. Every element sees the
 same operations whatever tile it falls in and wherever its sum is interrupted, so results do not
-depend on how rows, columns and k are split. Addresses and strides are in bytes.
+depend on how rows, columns and k are split (but for tiles of several parts). Addresses and strides
+are in bytes.
 """
 
 import functools
@@ -34,13 +35,14 @@ def tallest(n: int) -> int:
     return min(8, (registers() - n - 1) // n // 2 * 2)
 
 
-def tile(m: int, n: int, panels: int = 1):
+def tile(m: int, n: int, panels: int = 1, parts: int = 1):
     """The intrinsic (kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, coming,
     coming_step, c_panel, s_panel, b_panel).
 
     k runs over ``blocks`` blocks of K; A moves by ``a_block`` between them, B goes straight on.
     Lines from ``coming`` on are fetched into the cache, UNROLL of them every ``coming_step`` bytes.
     Several panels at once: n vectors of each, the panels of B, C and S so far apart.
+    parts: 1, 2 or 4 sums an element, of every so many-th k of UNROLL, added at the end.
     """
 
     def product(
@@ -86,9 +88,12 @@ def tile(m: int, n: int, panels: int = 1):
 
             wide = n * panels
             sums = [
-                variable(load(p, vector))
-                for r in range(m)
-                for p in vectors_at(row(s, s_row, r), s_panel)
+                [
+                    variable(load(p, vector) if part == 0 else vector(None))
+                    for r in range(m)
+                    for p in vectors_at(row(s, s_row, r), s_panel)
+                ]
+                for part in range(parts)
             ]
             at_a, at_b, block = variable(a), variable(b), variable(blocks)
             line_ahead = variable(ahead)
@@ -104,7 +109,7 @@ def tile(m: int, n: int, panels: int = 1):
                 line = builder.add(builder.load(line_ahead), INT(64 * i))
                 builder.call(prefetch, [builder.inttoptr(line, byte), flag(0), flag(2), flag(1)])
 
-            def step():
+            def step(part=0):
                 here = builder.load(at_a)
                 lines = [load(p, vector) for p in vectors_at(builder.load(at_b), b_panel)]
                 for r in range(m):
@@ -115,7 +120,7 @@ def tile(m: int, n: int, panels: int = 1):
                     mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
                     number = builder.shuffle_vector(first, first, mask)
                     for v in range(wide):
-                        total = sums[r * wide + v]
+                        total = sums[part][r * wide + v]
                         builder.store(
                             builder.call(fma, [number, lines[v], builder.load(total)]), total
                         )
@@ -140,7 +145,7 @@ def tile(m: int, n: int, panels: int = 1):
             def several():
                 for i in range(UNROLL):
                     fetch_ahead(i)
-                    step()
+                    step(i % parts)
                 advance(line_ahead, ahead_step)
 
             def one_block():
@@ -153,11 +158,15 @@ def tile(m: int, n: int, panels: int = 1):
             loop(block, 1, one_block)
             for r in range(m):
                 for v, place in enumerate(vectors_at(row(c, c_row, r), c_panel)):
-                    value = builder.load(sums[r * wide + v])
+                    values = [builder.load(own[r * wide + v]) for own in sums]
+                    while len(values) > 1:
+                        pairs = zip(values[::2], values[1::2], strict=True)
+                        values = [builder.fadd(*pair) for pair in pairs]
+                    (value,) = values
                     builder.store(value, pointer(place, vector)).align = size
             return context.get_dummy_value()
 
         return types.void(kind, *[types.int64] * 17), generate
 
-    product.__name__ = f"tile_{m}x{n}x{panels}"
+    product.__name__ = f"tile_{m}x{n}x{panels}x{parts}"
     return intrinsic(product)
