@@ -48,6 +48,20 @@ def test_same_bits_for_any_number_of_threads_and_any_run(cell, dtype, eager):
         assert same_bits(one, everything(get_target("cpu", threads=threads), big(cell, dtype)))
 
 
+@pytest.mark.parametrize("H", [13, 30, 67])
+@pytest.mark.parametrize("cell", [*CELLS, "lem"])
+def test_one_sequence(cell, H, eager):
+    """The few sums of one narrow row are several each: by H alone, and none past its end."""
+    case = random_case(cell, T=7, B=1, I=21, H=H, dtype=np.float64, seed=11)
+    for length in (7, 4, 0):
+        case = replace(case, lengths=np.array([length]))
+        one = everything(get_target("cpu", threads=1), case)
+        for threads in (2, 3, 16):
+            assert same_bits(one, everything(get_target("cpu", threads=threads), case))
+        for name, want in everything(get_target("plain"), case).items():
+            np.testing.assert_allclose(one[name], want, rtol=0, atol=1e-12)  # sums of 4·67 numbers
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_batch_split_equals_the_whole_batch(cell):
     target, case = get_target("cpu"), big(cell)

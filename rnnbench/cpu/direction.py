@@ -21,7 +21,8 @@ class Direction:
         self.parameters, self.lanes = len(f.cell.spec.parameters), lanes(f.dtype)
         self.frame = f
         self.row_parts, self.unit_parts = f.split(threads)
-        self.steps = max(1, min(f.T, rows // f.B))
+        self.blocks = -(-f.T // max(1, rows // f.B))
+        self.steps = -(-f.T // self.blocks)  # so that the last block is not a small one
         self.rows = self.steps * f.B
         self.scratch = Piece(Base.SCRATCH)
         self.full = full_lengths(f.T, f.B)
@@ -37,7 +38,7 @@ class Direction:
                 at.T: f.T,
                 at.B: f.B,
                 at.STEPS: self.steps,
-                at.BLOCKS: -(-f.T // self.steps),
+                at.BLOCKS: self.blocks,
                 at.ROWS: self.rows,
                 at.ROW_PARTS: self.row_parts,
                 at.UNIT_PARTS: self.unit_parts,

@@ -33,7 +33,7 @@ def multiply(kind, table, part):
             b = word(table, B) + (k * columns + i * WIDEST * lanes) * size
             invoke8(
                 word(table, MOVE),
-                (moves.PACK_ROWS, panel + k * LINE, LINE, b, columns * size, depth - k, left, 0),
+                (moves.PACK_ROWS, panel + k * LINE, WIDEST, b, columns * size, depth - k, left, 0),
             )
         c, c_row = word(table, C) + i * LINE, word(table, C_ROW)
         vectors = min(WIDEST, -(-left // lanes))
@@ -41,7 +41,7 @@ def multiply(kind, table, part):
             word(table, PRODUCT),
             (
                 c, c_row, c, c_row, word(table, A), depth * size, size, 0, panel, LINE, depth, 1,
-                rows, vectors, 0, 1, 0, 0, 0,
+                rows, vectors, packed.PLAIN, 1, 0, 0, 0,
             ),
         )  # fmt: skip
 

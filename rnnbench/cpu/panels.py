@@ -180,7 +180,7 @@ def product(
     sums = 1 if how == SUMS else 0
     while vectors > 0:
         n = -(-vectors // (-(-vectors // WIDEST)))
-        if how == SINGLE:
+        if how == SINGLE and rows == 1:
             for p in range(panels):
                 single(
                     kind, c + p * c_panel, s + p * s_panel, a, a_k, a_block, b + p * b_panel, b_k,
