@@ -3,6 +3,7 @@
 plan      a cell's spec as runs: matrices whose rows lie side by side
 frame     the sizes of a call, and how threads share rows and units
 layout    where everything lies; the table, plain integers, that tells the drivers what to do
+          (table: its words; direction: what both directions have; grids: small copies)
 forward   the drivers. They know neither cells nor numbers: compiled once, they call all else
 backward  by its address, from the table
 pointwise the loop over a stage of a cell: the equations on vectors (simd, vectormath); compiled
