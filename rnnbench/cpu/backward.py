@@ -249,7 +249,8 @@ def backward(kind, table, part):
                 clear_padding(table, here, lo, hi, local, b0, b1)
                 if unit_part == unit_parts - 1:
                     clear_spare(table, here, local, b0, b1)
-                barrier(barriers + 128 * (1 + row_part), unit_parts)
+                if runs > input_runs:
+                    barrier(barriers + 128 * (1 + row_part), unit_parts)
                 for i in range(input_runs, runs):
                     run = run_row(table, i)
                     if word(run, at.OF_STAGE) == k:

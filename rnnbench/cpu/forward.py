@@ -240,4 +240,5 @@ def forward(kind, table, part):
                         word(table, at.STAGE_CODE),
                         (table, k, t, g * Q, min(hi, (g + groups) * Q), local, b0, b1),
                     )
-                barrier(barriers + 128 * (1 + row_part), unit_parts)
+                if runs > input_runs:
+                    barrier(barriers + 128 * (1 + row_part), unit_parts)

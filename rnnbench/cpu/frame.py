@@ -67,7 +67,8 @@ class Frame:
         for k, stage in enumerate(self.cell.spec.stages):
             width, slots = self.width[stage.width], len(stage.slots)
             vectors, q = vectors_of(width, self.dtype), 1
-            while q * 2 * slots <= WIDEST and q * 4 <= vectors:  # two groups at least
+            most = max((len(r.gates) for r in self.plan.runs if r.stage == k), default=slots)
+            while q * 2 * most <= WIDEST and q * 4 <= vectors:  # two groups at least
                 q *= 2
             found.append(
                 StageSizes(
@@ -143,8 +144,9 @@ class Frame:
             rows -= 1
         # no more parts of the units than there are groups of them
         most = max(s.groups for s in self.stages)
-        if self.recurrent == 0:
-            return min(threads, self.B), 1
+        if self.recurrent == 0:  # nobody waits; units, as then x's rows lie side by side
+            narrowest = min(s.vectors for s in self.stages)
+            return (1, threads) if narrowest >= threads * WIDEST else (min(threads, self.B), 1)
         return rows, max(1, min(threads // rows, most))
 
     def granule(self, parts: int) -> int:

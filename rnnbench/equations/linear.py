@@ -7,7 +7,7 @@ An earlier x is a state of width I, x1.
 
 from rnnbench.equations.activations import sigmoid_slope, tanh_slope
 from rnnbench.equations.common import mix, mix_backward
-from rnnbench.equations.functions import const, sigmoid, softplus, tanh
+from rnnbench.equations.functions import absolute, const, exp, relu, select, sigmoid, tanh
 from rnnbench.spec import BIAS, MATRIX, Cell, CellSpec, Parameter, Stage, State, Term
 
 FENG = "Feng et al. 2024, arXiv:2410.01201"
@@ -85,10 +85,18 @@ def min_gru_backward(dout, dq, s, q, p):
     return (da_z, dn), (dh,), (), ()
 
 
+def shut(a):
+    """(m, v, σ(−a)), such that e^m v is 1/σ(a): neither over- nor underflows."""
+    below = exp(-absolute(a))
+    v = const(a, 1.0) + below
+    return relu(-a), v, select(a, below, const(a, 1.0)) / v
+
+
 def min_lstm_forward(a, s, q, p):
-    # f/(f+i) = σ(log f − log i): no 0/0 where both gates underflow
-    f = sigmoid(softplus(-a[1]) - softplus(-a[0]))
-    return (mix(f, s[0], a[2]),), (f, sigmoid(-a[0]), sigmoid(-a[1]), a[2])
+    # f/(f+i) = σ(log f − log i) = 1/i / (1/i + 1/f): no 0/0 where both gates underflow
+    (m_f, v_f, shut_f), (m_i, v_i, shut_i) = shut(a[0]), shut(a[1])
+    f = v_i / (v_i + exp(m_f - m_i) * v_f)
+    return (mix(f, s[0], a[2]),), (f, shut_f, shut_i, a[2])
 
 
 def min_lstm_backward(dout, dq, s, q, p):
