@@ -189,7 +189,9 @@ def check_states(
     return result
 
 
-def check_inputs(cell: Cell, given, T: int, B: int, sizes, dtype) -> dict[str, np.ndarray]:
+def check_inputs(
+    cell: Cell, given, T: int, B: int, sizes, dtype, copies: bool = True
+) -> dict[str, np.ndarray]:
     """Every per-step input's array; a missing one takes its default, where it has one."""
     spec = cell.spec
     given = {} if given is None else given
@@ -214,5 +216,5 @@ def check_inputs(cell: Cell, given, T: int, B: int, sizes, dtype) -> dict[str, n
         array = check_array(f"input {one.name}", given[one.name], len(shape), dtype)
         if array.shape != shape:
             raise InputError(f"input {one.name} has shape {array.shape}; needs {shape}")
-        result[one.name] = array.copy()
+        result[one.name] = array.copy() if copies else array
     return result

@@ -106,7 +106,7 @@ def check_problem(
     else:
         sizes, params = check_params(cell, params, input_size, x.dtype, copies)
     state = check_states("state", cell, state, B, sizes, x.dtype, copies)
-    inputs = check_inputs(cell, inputs, T, B, sizes, x.dtype)
+    inputs = check_inputs(cell, inputs, T, B, sizes, x.dtype, copies)
     lengths = check_lengths(lengths, T, B)
     valid = None
     if lengths is not full_lengths(T, B) and lengths.min() < T:

@@ -185,7 +185,7 @@ def hand_out_all(table, part, parts):
         if word(run, at.DW) != word(run, at.GRADIENT):
             hand_out(table, run, part, parts)
     if part == 0:
-        grids(table, word(table, at.AFTER), word(table, at.SUMS))
+        grids(table, word(table, at.AFTER), word(table, at.SUMS), 0, 1)
 
 
 @device
@@ -233,7 +233,7 @@ def backward(kind, table, part):
     runs, input_runs = word(table, at.RUNS), word(table, at.INPUT_RUNS)
     stages, blocks = word(table, at.STAGES), word(table, at.BLOCKS)
     if part == 0:
-        grids(table, 0, word(table, at.BEFORE if word(table, at.GOES_ON) else at.ONCE))
+        grids(table, 0, word(table, at.BEFORE if word(table, at.GOES_ON) else at.ONCE), 0, 1)
     barrier(barriers, parts)
     for reverse in range(blocks):
         block = blocks - 1 - reverse
@@ -270,7 +270,7 @@ def backward(kind, table, part):
             input_gradient(table, t0, r, min(end, r + TALLEST))
         barrier(barriers, parts)
     if part == 0:
-        grids(table, word(table, at.ONCE), word(table, at.AFTER))
+        grids(table, word(table, at.ONCE), word(table, at.AFTER), 0, 1)
     if word(table, at.FINISH):
         hand_out_all(table, part, parts)
 

@@ -68,11 +68,11 @@ def move(table, what, a, b, c, d, e, f, g):
 
 
 @device
-def grids(table, first, end):
-    """The small things that are copied (grids.py)."""
+def grids(table, first, end, part, parts):
+    """A thread's share of the small things that are copied (grids.py): some blocks of each."""
     for i in range(first, end):
         row = table + 8 * (word(table, at.AT_GRIDS) + i * at.GRID)
-        move(table, moves.GRID, row, 0, 0, 0, 0, 0, 0)
+        move(table, moves.GRID, row, part, parts, 0, 0, 0, 0)
 
 
 @device
@@ -192,8 +192,7 @@ def forward(kind, table, part):
     apart = word(table, at.APART)
     if apart:  # its steps do not lie one after the other: the copy's do
         x, x_row = word(table, at.KEPT_X), word(table, at.KEPT_X_ROW)
-    if part == 0:
-        grids(table, 0, word(table, at.ONCE if word(table, at.PACK) else at.BEFORE))
+    grids(table, 0, word(table, at.ONCE if word(table, at.PACK) else at.BEFORE), part, parts)
     if word(table, at.PACK):
         for i in range(runs):
             pack_panels(table, run_row(table, i), part, parts)

@@ -1,5 +1,6 @@
 """What a call copies beside its products: biases, values by unit, initial states, and the gradients
-of all these. Rows of the table (``at.FROM`` …), done in order by one thread.
+of all these. Rows of the table (``at.FROM`` …). Those of backward are done in order by one thread;
+forward's do not overlap, but for biases, each of which is a single block and so one thread's.
 
 A *grid* is TIMES blocks of NUMBERS numbers each, which lie in ROWS_OF rows of CHUNK numbers (the
 last rows have what is left, and zeros after it where PAD). The kernel (moves.py) puts them, adds
@@ -55,6 +56,27 @@ def states(frame: Frame, places: list[Place], first: int, back: bool = False) ->
         if back:
             ends, blocks = ends[::-1], blocks[::-1]
         grids.append(grid(*ends, width, chunk, 1, (0, 0), frame.B, blocks, pad=int(not back)))
+    return grids
+
+
+def inputs(frame: Frame, places: list[Place], first: int) -> list[Grid]:
+    """The per-step inputs that each stage takes, (T, B, width) or one number a row, those given
+    from ``first`` on, to rows of whole vectors."""
+    spec, v, rows, grids = frame.cell.spec, lanes(frame.dtype), frame.T * frame.B, []
+    names = [one.name for one in spec.inputs]
+    for k, stage in enumerate(spec.stages):
+        s = frame.stages[k]
+        for i, name in enumerate(stage.inputs):
+            source = Place(Base.GIVEN + first + names.index(name))
+            to, does, numbers = places[k].moved(i * rows * s.vectors * VECTOR), at.SPREAD, 1
+            if spec.input(name).width:
+                does, numbers = at.PUT, s.width
+            blocks = (numbers * frame.itemsize, s.vectors * VECTOR)
+            grids.append(
+                grid(
+                    source, to, s.width, s.vectors * v, times=rows, blocks=blocks, does=does, pad=1
+                )
+            )
     return grids
 
 

@@ -93,10 +93,14 @@ class ForwardLayout(Direction):
             self.states.append((name, (f.T + 1, B, row), self.histories[j].offset, narrow))
         self.grids(
             {
-                at.BEFORE: grids.states(f, self.histories[: plan.n_states], self.parameters),
+                at.BEFORE: [
+                    *grids.states(f, self.histories[: plan.n_states], self.parameters),
+                    *grids.inputs(f, self.inputs, self.parameters + plan.n_states),
+                ],
                 at.ONCE: grids.weights(f, weights),
             }
         )
+        self.reads_parameters = keep or not packed
         self.code = forward.address(NOTHING, 2)
 
 

@@ -126,11 +126,12 @@ def copy_rows(kind, out, out_step, source, source_step, rows, count, pad):
 
 
 @device
-def grid(kind, row):
-    """A grid of numbers, as its row of the table says (grids.py)."""
+def grid(kind, row, part, parts):
+    """A thread's blocks of a grid of numbers, as its row of the table says (grids.py)."""
     size, chunk, does = element_bytes(kind), word(row, at.CHUNK), word(row, at.DOES)
     lanes = VECTOR // size
-    for block in range(word(row, at.TIMES)):
+    times = word(row, at.TIMES)
+    for block in range(times * part // parts, times * (part + 1) // parts):
         left = word(row, at.NUMBERS)
         here = word(row, at.FROM) + block * word(row, at.FROM_BLOCK)
         to = word(row, at.TO) + block * word(row, at.TO_BLOCK)
@@ -183,6 +184,6 @@ def move(kind, what, a, b, c, d, e, f, g):
     elif what == ADD_ROWS:
         add_rows(kind, a, b, c, d, e)
     elif what == GRID:
-        grid(kind, a)
+        grid(kind, a, b, c)
     else:
         clear_lanes(kind, a, b, c, d)

@@ -25,7 +25,7 @@ from rnnbench.cpu.threads import ALONE
 from rnnbench.cpu.tile import lanes
 from rnnbench.cpu.vectormath import const
 from rnnbench.linearised import Linearised, matrix_sources, outputs
-from rnnbench.spec import INPUT, SCALAR, Cell
+from rnnbench.spec import INPUT, Cell
 
 STAGE, COUNT, INPUTS, INPUT_STEP, OUT, OUT_STEP = range(6)
 
@@ -151,7 +151,8 @@ def linearise(tape) -> Linearised:
     """The steps of a tape of this target, linear around the values they had."""
     p, frame, v = tape.problem, tape.layout.frame, lanes(tape.problem.dtype)
     spec, layout, T, B = p.spec, tape.layout, p.T, p.B
-    before, sources = {}, {INPUT: p.x}
+    x = tape.kept.view((T, B, frame.source_vectors(-1) * v), p.dtype, layout.x.offset)
+    before, sources = {}, {INPUT: x[:, :, : frame.columns(-1)]}
     for j, name in enumerate(frame.plan.sources):
         is_state = j < frame.plan.n_states
         shape = (T + is_state, B, frame.source_vectors(j) * v)
@@ -167,16 +168,15 @@ def linearise(tape) -> Linearised:
         values = values.transpose(3, 1, 2, 0, 4).reshape(s.saves, T, B, s.vectors * v)
         saved.append(values[..., : s.width])
     found = []
-    for k, stage in enumerate(spec.stages):
-        shape = (T, B, frame.stages[k].width)
+    for k, s in enumerate(frame.stages):
+        shape = (T, B, s.width)
         given = [before[name] for name in spec.stage_states(k)]
         given += [saved[e][i] for e, i in spec.earlier_saves(k)] + list(saved[k])
-        for name, row in spec.unit_rows(k):
-            value = p.params[name]
-            value = value if spec.parameter(name).kind == SCALAR else value[row]
-            given.append(np.broadcast_to(value, shape))
-        for name in stage.inputs:
-            given.append(np.broadcast_to(p.inputs[name].reshape(T, B, -1), shape))
+        units = tape.weights.view((s.vectors, s.units, v), p.dtype, layout.weights.units[k].offset)
+        for row in units.swapaxes(0, 1):
+            given.append(np.broadcast_to(row.reshape(-1)[: s.width], shape))
+        rows = (s.inputs, T, B, s.vectors * v)
+        given += list(tape.kept.view(rows, p.dtype, layout.inputs[k].offset)[..., : s.width])
         found.append(local_slopes(p.cell, k, given, shape, p.dtype))
     wanted = {name: np.ascontiguousarray(sources[name]) for name in matrix_sources(spec)}
     return Linearised(p, tuple(found), wanted)

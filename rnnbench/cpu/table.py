@@ -63,11 +63,11 @@ class Base(IntEnum):
 
 def bases(
     sources=0, kept=0, weights=0, panels=0, scratch=0, x=0, dy=0, lengths=0, barriers=0,
-    gradients=0, dx=0, given=(),
+    gradients=0, dx=0,
 ):  # fmt: skip
-    """Where the pieces of a call begin, in the order of ``Base``."""
+    """Where the pieces of a call begin, in the order of ``Base``; add the arrays of GIVEN."""
     return [
-        0, sources, kept, weights, panels, scratch, x, dy, lengths, barriers, gradients, dx, *given
+        0, sources, kept, weights, panels, scratch, x, dy, lengths, barriers, gradients, dx
     ]  # fmt: skip
 
 

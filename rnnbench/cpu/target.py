@@ -40,7 +40,7 @@ class Sums(NamedTuple):
 
     def finish(self) -> None:
         """Make the gradients of it, where ``go_back`` was not told that it was the last."""
-        places = bases(gradients=self.memory.address, given=[0] * self.layout.given)
+        places = bases(gradients=self.memory.address) + [0] * self.layout.given
         ALONE.run(self.layout.finish, self.layout.table.at(places, False))
 
     def gradients(self) -> dict[str, np.ndarray]:
@@ -93,7 +93,8 @@ class CPUTarget(Target):
             else:
                 weights = self.memory.take(layout.weights.size)
                 panels = self.memory.take(layout.panels.size)
-            self.write_given(layout, p, sources, kept, kept if keep else scratch)
+            if layout.x is not None and not layout.by_kernel:
+                self.copy_x(layout, p, kept if keep else scratch)
             # what copies x takes any rows, what only reads it rows one after the other
             x = p.x if layout.x is not None else np.ascontiguousarray(p.x)
             places = bases(
@@ -105,8 +106,12 @@ class CPUTarget(Target):
                 x=address(x),
                 lengths=layout.lengths(p),
                 barriers=team.barriers,
-                given=[address(array) for array in (*p.params.values(), *p.state.values())],
             )
+            if layout.reads_parameters:
+                places += [address(array) for array in p.params.values()]
+            else:
+                places += [0] * layout.parameters
+            places += [address(array) for array in (*p.state.values(), *p.inputs.values())]
             table = layout.table.at(places, p.valid is not None)
             if layout.by_kernel:
                 table[X_T] = p.B * table[X_ROW]
@@ -118,23 +123,13 @@ class CPUTarget(Target):
         tape = Tape(p, layout, sources, kept, weights) if keep else None
         return self.result(p, layout, sources, tape)
 
-    def write_given(self, layout: ForwardLayout, p: Problem, sources, kept, x_memory) -> None:
-        """x where the kernel does not copy it, and per-step inputs, into the call's memory."""
-        frame, v = layout.frame, layout.lanes
-        if layout.x is not None and not layout.by_kernel:
-            inside = p.x.shape[2]
-            shape = (p.T, p.B, frame.source_vectors(-1) * v)
-            x = x_memory.view(shape, p.dtype, layout.x.offset)
-            x[:, :, :inside] = p.x
-            x[:, :, inside:] = 0
-        for k, stage in enumerate(p.spec.stages):
-            if stage.inputs:
-                s = frame.stages[k]
-                shape = (s.inputs, p.T * p.B, s.vectors * v)
-                values = kept.view(shape, p.dtype, layout.inputs[k].offset)
-                values[:, :, s.width :] = 0
-                for i, name in enumerate(stage.inputs):
-                    values[i, :, : s.width] = p.inputs[name].reshape(p.T * p.B, -1)
+    def copy_x(self, layout: ForwardLayout, p: Problem, memory: Block) -> None:
+        """x in rows of whole vectors, for a cell that adds x itself."""
+        inside = p.x.shape[2]
+        shape = (p.T, p.B, layout.frame.source_vectors(-1) * layout.lanes)
+        x = memory.view(shape, p.dtype, layout.x.offset)
+        x[:, :, :inside] = p.x
+        x[:, :, inside:] = 0
 
     def result(self, p: Problem, layout: ForwardLayout, sources, tape) -> Forward:
         """Views of the tape; copies only where a state's width is no whole number of vectors, and
@@ -182,8 +177,8 @@ class CPUTarget(Target):
                 barriers=team.barriers,
                 gradients=memory.address,
                 dx=dx.address,
-                given=[address(array) for array in (*dstate.values(), *initial.values())],
             )
+            places += [address(array) for array in (*dstate.values(), *initial.values())]
             table = layout.table.at(places, p.valid is not None)
             table[GOES_ON], table[FINISH] = goes_on, last
             if not layout.padded_dy:

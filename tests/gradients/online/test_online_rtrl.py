@@ -52,6 +52,22 @@ def test_prefix_gradients(cell, online):
         online.assert_same(total, online.bptt(short, dstate=None).params)
 
 
+@pytest.mark.parametrize("cell", [*representatives(), "lstm[recurrent_dropout=True]"])
+def test_slopes_are_the_tape_s(cell):
+    """On the CPU: x, states, per-step inputs, parameters may be changed meanwhile."""
+    target, case = get_target("cpu"), small_case(cell, seed=3)
+    arguments = cell, case.params, case.x, case.state, case.lengths, case.inputs
+    want = PLAIN.linearise(PLAIN.forward(*arguments).tape)
+    tape = target.forward(*arguments).tape
+    for array in (case.x, *case.state.values(), *case.inputs.values(), *case.params.values()):
+        array[...] = np.nan
+    found = target.linearise(tape)
+    for mine, plain in zip(found.slopes, want.slopes, strict=True):
+        np.testing.assert_allclose(mine, plain, rtol=1e-12, atol=1e-14)
+    for name, plain in want.sources.items():
+        np.testing.assert_allclose(found.sources[name], plain, rtol=1e-12, atol=1e-14)
+
+
 @EVERY_CELL
 def test_a_step_is_the_reference_s(cell):
     """J and F = Z ⊗ source, entries collected into parameters, against the complex step."""
