@@ -232,7 +232,7 @@ def backward(kind, table, part):
     row_part, unit_part, b0, b1 = own_rows(table, part)
     runs, input_runs = word(table, at.RUNS), word(table, at.INPUT_RUNS)
     stages, blocks = word(table, at.STAGES), word(table, at.BLOCKS)
-    if part == 0:
+    if part == 0 and blocks:
         grids(table, 0, word(table, at.BEFORE if word(table, at.GOES_ON) else at.ONCE), 0, 1)
     barrier(barriers, parts)
     for reverse in range(blocks):
@@ -269,13 +269,7 @@ def backward(kind, table, part):
         for r in range(rows * part // parts, end, TALLEST):
             input_gradient(table, t0, r, min(end, r + TALLEST))
         barrier(barriers, parts)
-    if part == 0:
+    if part == 0 and blocks:
         grids(table, word(table, at.ONCE), word(table, at.AFTER), 0, 1)
     if word(table, at.FINISH):
         hand_out_all(table, part, parts)
-
-
-@Kernel
-def finish(kind, table, part):
-    """The parameters' gradients, from what ``backward`` summed without FINISH."""
-    hand_out_all(table, 0, 1)

@@ -14,7 +14,7 @@ from rnnbench.spec import Cell
 
 VECTOR = vector_bytes()
 # Multiply-adds of a step below which a second thread costs more than it saves (≈ 0.1 µs a barrier).
-WORTH_A_THREAD = 6_000
+WORTH_A_THREAD = 8_000
 LEVEL_2 = 1 << 20  # bytes of a matrix above which threads rather share units than rows
 TALL = 24  # rows of the batch from which a panel is used often enough by one thread
 

@@ -6,7 +6,7 @@ Only where its pieces of memory begin differs from call to call.
 
 import rnnbench.cpu.table as at
 from rnnbench.cpu import grids, pointwise
-from rnnbench.cpu.backward import backward, finish
+from rnnbench.cpu.backward import backward
 from rnnbench.cpu.celltype import cell_type
 from rnnbench.cpu.direction import Direction
 from rnnbench.cpu.forward import forward
@@ -188,4 +188,4 @@ class BackwardLayout(Direction):
                 at.SUMS: grids.gradients(f, sums),
             }
         )
-        self.code, self.finish = backward.address(NOTHING, 2), finish.address(NOTHING, 2)
+        self.code = backward.address(NOTHING, 2)

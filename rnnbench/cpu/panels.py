@@ -93,76 +93,33 @@ def line(n: int):
 column1, column2, column3, column4 = (column(n) for n in (1, 2, 3, 4))
 
 
-@device
-def columns(
-    kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming, sums, n
-):  # fmt: skip
-    if n == 4:
-        column4(
-            kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming, sums
-        )
-    elif n == 3:
-        column3(
-            kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming, sums
-        )
-    elif n == 2:
-        column2(
-            kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming, sums
-        )
-    else:
-        column1(
-            kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, coming, sums
-        )
-
-
-@device
-def tall(kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, K, blocks, rows, n, sums):
-    """Many rows by one panel, K_BLOCK of its lines at a time."""
-    done = 0
-    while done < blocks * K:
-        depth, times = K, blocks
-        if rows > FEW and blocks > 1:
-            times = min(max(1, K_BLOCK // K), blocks - done // K)
-        elif rows > FEW:
-            depth = min(K_BLOCK, K - done)
-        coming = c + rows * c_row if sums else b + depth * times * b_k
-        columns(
-            kind, c, c_row, s, s_row, a, a_row, a_k, a_block, b, b_k, depth, times, rows, coming,
-            sums, n,
-        )  # fmt: skip
-        done += depth * times
-        a += times * a_block if blocks > 1 else depth * a_k
-        b += depth * times * b_k
-        s, s_row = c, c_row
-
-
 line1, line2, line3, line4 = (line(n) for n in (1, 2, 3, 4))
-single1, single2, single3, single4 = (tile(1, n, 1, UNROLL) for n in (1, 2, 3, 4))
+single1, single2, single4 = (tile(1, n, 1, UNROLL) for n in (1, 2, 4))
 
 
 @device
-def single(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, n, coming):
-    """One row by n vectors, each the sum of several."""
-    if n == 4:
-        single4(kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, STREAM, 0, 0, 0)
-    elif n == 3:
-        single3(kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, STREAM, 0, 0, 0)
-    elif n == 2:
-        single2(kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, STREAM, 0, 0, 0)
-    else:
-        single1(kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, STREAM, 0, 0, 0)
-
-
-@device
-def lines(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, n, coming, panels, c_p, s_p, b_p):
-    if n == 4:
-        line4(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, coming, panels, c_p, s_p, b_p)
-    elif n == 3:
-        line3(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, coming, panels, c_p, s_p, b_p)
-    elif n == 2:
-        line2(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, coming, panels, c_p, s_p, b_p)
-    else:
-        line1(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, coming, panels, c_p, s_p, b_p)
+def single(kind, c, s, a, a_k, a_block, b, b_k, K, blocks, vectors, coming):
+    """One row by some vectors, each the sum of several."""
+    while vectors > 0:
+        if vectors >= 4:
+            single4(
+                kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, STREAM, 0, 0, 0
+            )
+            n = 4
+        elif vectors >= 2:
+            single2(
+                kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, STREAM, 0, 0, 0
+            )
+            n = 2
+        else:
+            single1(
+                kind, c, 0, s, 0, a, 0, a_k, a_block, b, b_k, K, blocks, coming, STREAM, 0, 0, 0
+            )
+            n = 1
+        c += n * VECTOR
+        s += n * VECTOR
+        b += n * VECTOR
+        vectors -= n
 
 
 @Kernel
@@ -174,30 +131,77 @@ def product(
 
     A's element k of block j lies at a_row·row + a_block·j + a_k·k; B's line k at b_k·k, its vectors
     side by side, and so are those of C and S. S may be C itself; s_row = 0 starts every row alike.
-    Meanwhile B's next lines are fetched into the cache; where ``how`` is SUMS, C's next rows.
+    Of many rows, K_BLOCK lines of a panel at a time. Meanwhile B's next lines are fetched into the
+    cache; where ``how`` is SUMS, C's next rows.
     SINGLE: the only row there is; its few sums do not wait for themselves, being several each.
+
+    In one piece, for what a function calls is optimised again with it.
     """
-    sums = 1 if how == SUMS else 0
+    sums, lines = 1 if how == SUMS else 0, K * blocks
     while vectors > 0:
         n = -(-vectors // (-(-vectors // WIDEST)))
-        if how == SINGLE and rows == 1:
-            for p in range(panels):
-                single(
-                    kind, c + p * c_panel, s + p * s_panel, a, a_k, a_block, b + p * b_panel, b_k,
-                    K, blocks, n, b + p * b_panel + K * blocks * b_k,
+        if rows == 1 and how != SINGLE:
+            coming = b + lines * b_k
+            if n == 4:
+                line4(
+                    kind, c, s, a, a_k, a_block, b, b_k, K, blocks, coming,
+                    panels, c_panel, s_panel, b_panel,
                 )  # fmt: skip
-        elif rows == 1:
-            coming = b + K * blocks * b_k
-            lines(
-                kind, c, s, a, a_k, a_block, b, b_k, K, blocks, n, coming,
-                panels, c_panel, s_panel, b_panel,
-            )  # fmt: skip
+            elif n == 3:
+                line3(
+                    kind, c, s, a, a_k, a_block, b, b_k, K, blocks, coming,
+                    panels, c_panel, s_panel, b_panel,
+                )  # fmt: skip
+            elif n == 2:
+                line2(
+                    kind, c, s, a, a_k, a_block, b, b_k, K, blocks, coming,
+                    panels, c_panel, s_panel, b_panel,
+                )  # fmt: skip
+            else:
+                line1(
+                    kind, c, s, a, a_k, a_block, b, b_k, K, blocks, coming,
+                    panels, c_panel, s_panel, b_panel,
+                )  # fmt: skip
         else:
             for p in range(panels):
-                tall(
-                    kind, c + p * c_panel, c_row, s + p * s_panel, s_row, a, a_row, a_k, a_block,
-                    b + p * b_panel, b_k, K, blocks, rows, n, sums,
-                )  # fmt: skip
+                to, begin, begin_row = c + p * c_panel, s + p * s_panel, s_row
+                row, line, done = a, b + p * b_panel, 0
+                while done < lines:
+                    depth, times = K, blocks
+                    if rows > FEW and blocks > 1:
+                        times = min(max(1, K_BLOCK // K), blocks - done // K)
+                    elif rows > FEW:
+                        depth = min(K_BLOCK, K - done)
+                    count = depth * times
+                    coming = to + rows * c_row if sums else line + count * b_k
+                    if how == SINGLE and rows == 1:
+                        single(
+                            kind, to, begin, row, a_k, a_block, line, b_k, depth, times, n, coming
+                        )
+                    elif n == 4:
+                        column4(
+                            kind, to, c_row, begin, begin_row, row, a_row, a_k, a_block, line, b_k,
+                            depth, times, rows, coming, sums,
+                        )  # fmt: skip
+                    elif n == 3:
+                        column3(
+                            kind, to, c_row, begin, begin_row, row, a_row, a_k, a_block, line, b_k,
+                            depth, times, rows, coming, sums,
+                        )  # fmt: skip
+                    elif n == 2:
+                        column2(
+                            kind, to, c_row, begin, begin_row, row, a_row, a_k, a_block, line, b_k,
+                            depth, times, rows, coming, sums,
+                        )  # fmt: skip
+                    else:
+                        column1(
+                            kind, to, c_row, begin, begin_row, row, a_row, a_k, a_block, line, b_k,
+                            depth, times, rows, coming, sums,
+                        )  # fmt: skip
+                    done += count
+                    row += times * a_block if blocks > 1 else depth * a_k
+                    line += count * b_k
+                    begin, begin_row = to, c_row
         c += n * VECTOR
         s += n * VECTOR
         b += n * VECTOR

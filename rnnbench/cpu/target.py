@@ -12,7 +12,19 @@ from rnnbench.cpu.layout import BackwardLayout, ForwardLayout
 from rnnbench.cpu.matmul import matmul
 from rnnbench.cpu.memory import Block, Recycler, Scratch, address
 from rnnbench.cpu.slopes import linearise
-from rnnbench.cpu.table import APART, DY_ROW, DY_T, FINISH, GOES_ON, X_ROW, X_T, bases
+from rnnbench.cpu.table import (
+    APART,
+    BLOCKS,
+    DY_ROW,
+    DY_T,
+    FINISH,
+    GOES_ON,
+    ROW_PARTS,
+    UNIT_PARTS,
+    X_ROW,
+    X_T,
+    bases,
+)
 from rnnbench.cpu.threads import ALONE, available, team_of
 from rnnbench.errors import InputError
 from rnnbench.linearised import Linearised
@@ -41,7 +53,9 @@ class Sums(NamedTuple):
     def finish(self) -> None:
         """Make the gradients of it, where ``go_back`` was not told that it was the last."""
         places = bases(gradients=self.memory.address) + [0] * self.layout.given
-        ALONE.run(self.layout.finish, self.layout.table.at(places, False))
+        table = self.layout.table.at(places, False)
+        table[BLOCKS], table[ROW_PARTS], table[UNIT_PARTS], table[FINISH] = 0, 1, 1, 1
+        ALONE.run(self.layout.code, table)
 
     def gradients(self) -> dict[str, np.ndarray]:
         """By the parameters' names; views."""
