@@ -13,8 +13,9 @@ from rnnbench.cpu.tile import WIDEST, lanes
 from rnnbench.spec import Cell
 
 VECTOR = vector_bytes()
-# Multiply-adds of a step below which a second thread costs more than it saves (≈ 0.1 µs a barrier).
-WORTH_A_THREAD = 8_000
+# Bytes of matrices, times rows, that a step reads, below which a second thread costs more than it
+# saves (≈ 0.1 µs a barrier).
+WORTH_A_THREAD = 32_000
 LEVEL_2 = 1 << 20  # bytes of a matrix above which threads rather share units than rows
 TALL = 24  # rows of the batch from which a panel is used often enough by one thread
 
@@ -116,8 +117,7 @@ class Frame:
     @functools.cached_property
     def recurrent(self) -> int:
         """Bytes of the recurrent matrices."""
-        runs = self.plan.runs[self.plan.input_runs :]
-        return sum(self.panel(r) * self.stages[r.stage].groups for r in runs)
+        return sum(map(self.all_panels, self.plan.runs[self.plan.input_runs :]))
 
     @functools.cached_property
     def sums(self) -> "SumsLayout":
@@ -135,9 +135,7 @@ class Frame:
         Rows share nothing, so they are split where each part still makes good tiles and the
         matrices fit into each processor's own cache; else the units are, with a wait at each step.
         """
-        work = (
-            self.recurrent // self.itemsize or sum(map(self.all_panels, self.plan.runs))
-        ) * self.B
+        work = (self.recurrent or sum(map(self.all_panels, self.plan.runs))) * self.B
         threads = max(1, min(threads, work // WORTH_A_THREAD))
         rows = min(threads, max(1, self.B // TALL)) if self.recurrent <= LEVEL_2 // 2 else 1
         while threads % rows:
@@ -156,7 +154,7 @@ class Frame:
         return WIDEST if widest >= parts * WIDEST else max(s.q for s in self.stages)
 
     def all_panels(self, run) -> int:
-        return self.panel(run) // self.itemsize * self.stages[run.stage].groups
+        return self.panel(run) * self.stages[run.stage].groups
 
 
 class SumsLayout:
