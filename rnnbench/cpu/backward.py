@@ -59,7 +59,7 @@ def through(table, run, t, now, local, b0, b1, unit_part, unit_parts):
                 end += 1
         else:
             end = b1
-        u = lo
+        u = lo if first < end else hi
         while u < hi:
             n = min(wide - u % wide, hi - u)
             c = d + first * d_row + u * VECTOR

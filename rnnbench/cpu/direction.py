@@ -57,7 +57,7 @@ class Direction:
                 at.AT_SOURCES: self.at_sources,
                 at.AT_RUNS: self.at_runs,
                 at.AT_USES: self.at_uses,
-                at.LANES: lanes(f.dtype),
+                at.LANES: self.lanes,
                 at.GRANULE: f.granule(self.unit_parts),
             }
         )
@@ -75,7 +75,7 @@ class Direction:
                     at.WIDTH: s.width,
                     at.LINE: s.line,
                     at.GATES: self.scratch.add(s.groups * self.rows * s.line),
-                    at.PADDING: s.width % lanes(f.dtype),
+                    at.PADDING: s.width % self.lanes,
                     at.COPIES: copies[k],
                 },
             )

@@ -110,19 +110,28 @@ def clear_lanes(kind, out, out_step, rows, first):
 
 
 @device
+def copy_numbers(kind, to, here, count):
+    """``count`` numbers, from ``here``."""
+    size = element_bytes(kind)
+    lanes = VECTOR // size
+    whole = count // lanes * lanes
+    for k in range(0, whole, lanes):
+        put(kind, to + k * size, fetch(kind, here + k * size))
+    for k in range(whole, count):
+        put_one(kind, to + k * size, fetch_one(kind, here + k * size))
+
+
+@device
 def copy_rows(kind, out, out_step, source, source_step, rows, count, pad):
     """``count`` numbers of each row; where ``pad``, zeros after them up to a whole vector."""
     size = element_bytes(kind)
     lanes = VECTOR // size
     whole = count // lanes * lanes
     for r in range(rows):
-        to, here = out + r * out_step, source + r * source_step
-        for k in range(0, whole, lanes):
-            put(kind, to + k * size, fetch(kind, here + k * size))
+        to = out + r * out_step
         if pad and whole < count:
             put(kind, to + whole * size, nought(kind))
-        for k in range(whole, count):
-            put_one(kind, to + k * size, fetch_one(kind, here + k * size))
+        copy_numbers(kind, to, source + r * source_step, count)
 
 
 @device
@@ -155,10 +164,7 @@ def grid(kind, row, part, parts):
                     place = to + i * size
                     put_one(kind, place, fetch_one(kind, place) + fetch_one(kind, here + i * size))
             else:
-                for i in range(0, whole, lanes):
-                    put(kind, to + i * size, fetch(kind, here + i * size))
-                for i in range(whole, n):
-                    put_one(kind, to + i * size, fetch_one(kind, here + i * size))
+                copy_numbers(kind, to, here, n)
             if word(row, at.PAD):
                 for i in range(n, chunk):
                     put_one(kind, to + i * size, zero_of(kind))

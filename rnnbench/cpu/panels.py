@@ -174,7 +174,7 @@ def product(
                         depth = min(K_BLOCK, K - done)
                     count = depth * times
                     coming = to + rows * c_row if sums else line + count * b_k
-                    if how == SINGLE and rows == 1:
+                    if how == SINGLE:
                         single(
                             kind, to, begin, row, a_k, a_block, line, b_k, depth, times, n, coming
                         )

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from rnnbench.peers.rounds import TIMED
-from rnnbench.peers.show import digits
+from rnnbench.peers.show import digits, titled
 
 
 def show_head(console: Console, head: dict) -> None:
@@ -26,12 +25,8 @@ def show_head(console: Console, head: dict) -> None:
 
 
 def table_of(title: str, *columns: str, left: int = 1) -> Table:
-    """``left``: how many columns hold words. At least as wide as the title, which rich would else
-    fold."""
-    table = Table(
-        title=escape(title), box=box.SIMPLE, padding=0, show_edge=False, title_justify="left",
-        min_width=len(title),
-    )  # fmt: skip
+    """``left``: how many columns hold words."""
+    table = titled(title, show_edge=False)
     for k, column in enumerate(columns):
         if k < left:
             table.add_column(column, overflow="fold")  # a variant's name may be long

@@ -60,13 +60,19 @@ def show_head(console, facts: dict) -> None:
         )
 
 
+def titled(title: str, **more) -> Table:
+    """A table at least as wide as its title, which rich would else fold."""
+    return Table(
+        title=escape(title), box=box.SIMPLE, padding=0, title_justify="left", min_width=len(title),
+        **more,
+    )  # fmt: skip
+
+
 def show_group(console, title: str, results: list[Result]) -> None:
     """All shapes of one cell and direction; the fastest at each shape is bold."""
     steps = any(r.workload.shape.B == 1 for r in results)  # one sequence: its latency matters
     memory = any(t.memory for r in results for t in r.timings.values())
-    table = Table(
-        title=escape(title), box=box.SIMPLE, padding=0, title_justify="left", min_width=len(title)
-    )
+    table = titled(title)
     table.add_column("shape", no_wrap=True)
     table.add_column("who", no_wrap=True)
     columns = ("ms", "range", *["µs per\nstep"] * steps, "GF/s", "of\nSGEMM", *["MB"] * memory)
